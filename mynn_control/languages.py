@@ -1,12 +1,12 @@
-"""The languages of what pupils read: the catalogs in locale/, and what is made of them.
+"""Translations for pupils and teachers: the catalogs in locale/, and the files that are built from them.
 
-    python -m mynn_control.languages update     # what the sources say now goes into the catalogs
-    python -m mynn_control.languages check      # how much of each language is there, and what is wrong with it
-    python -m mynn_control.languages build      # for Python, browsers and notebooks; make does this
+    python -m mynn_control.languages update     # bring the catalogs up to date with the sources
+    python -m mynn_control.languages check      # print how much of each language is translated, and its errors
+    python -m mynn_control.languages build      # build files for Python, browsers and notebooks; make does this
 
-There are five catalogs in each language: `mynn` (sentences in Python), `browser` (in scripts and pages), `lessons` (the
-notebooks), `teach` (the manual's pages for teaching, which Sphinx takes apart) and `desk` (what the teacher's computer
-shows and prints on labels, with its settings).
+Each language has five catalogs: `mynn` (sentences in Python), `browser` (in scripts and pages), `lessons` (the
+notebooks), `teach` (the manual's pages for teaching, extracted by Sphinx) and `desk` (the teacher's pages, labels and
+settings).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCALE = ROOT / "locale"
 TRANSLATED = [code for code in LANGUAGES if code != "en"]
 TEMPLATES = "mynn_control/**.html.j2"
-# By catalog: which files it is made of, and Babel's method for them. The first pattern that fits counts.
+# By catalog: its source files, and Babel's extraction method for them. The first pattern that matches counts.
 SOURCES = {
     "mynn": [("mynn/**.py", "python"), ("mynn_server/**.py", "python")],
     "browser": [
@@ -54,15 +54,15 @@ SOURCES = {
 }
 MANUAL = ROOT / "build/locale"  # where docs/conf.py looks
 PAGES, NOTEBOOKS = ROOT / "mynn_server/page", ROOT / "notebooks"
-# That stand alone in a page, or in the cell of a lesson's table.
+# Numbers that stand alone in an element of a page, or in a cell of a lesson's table.
 FIGURES, CELLS = re.compile(r"(?<=>)\d[\d.± ]*(?=<)"), re.compile(r"(?<=\|)[ *]*\d[\d.±%* ]*(?=\|)")
 PLACE = re.compile(r"\{\w+\}")
 OPTIONS = {TEMPLATES: {"newstyle_gettext": "true", "trimmed": "true", "silent": "false"}}
-KEYWORDS = {"_": None, "gettext": None, "marked": None, "ngettext": (1, 2), "on": (2,)}  # `on` is explain.py's
+KEYWORDS = {"_": None, "gettext": None, "marked": None, "ngettext": (1, 2), "on": (2,)}  # `on` is in explain.py
 
 
 def sources(name: str) -> Catalog:
-    """Return a catalog of what the sources say now, without translations."""
+    """Return a catalog of the sources' current texts, without translations."""
     if name == "teach":
         return _manual()
     found = Catalog(project="mynn-pi", copyright_holder="The mynn-pi authors", fuzzy=False)
@@ -84,7 +84,7 @@ def _manual() -> Catalog:
 
 
 def read(code: str, name: str) -> Catalog:
-    """Return a language's catalog; an empty one if there is none yet."""
+    """Return a language's catalog; an empty one if it does not exist yet."""
     path = LOCALE / code / f"{name}.po"
     if not path.exists():
         return Catalog(locale=code)
@@ -93,7 +93,7 @@ def read(code: str, name: str) -> Catalog:
 
 
 def update() -> None:
-    """Put what the sources say now into the catalogs. What has changed is English until it is translated again."""
+    """Bring the catalogs up to date with the sources. Changed texts are English until they are translated again."""
     for name in (*SOURCES, "teach"):
         template = sources(name)
         for code in TRANSLATED:
@@ -101,7 +101,7 @@ def update() -> None:
             catalog.update(template, no_fuzzy_matching=True, update_creation_date=False)
             catalog.obsolete.clear()
             for message in catalog:
-                message.flags.discard("python-format")  # "97 % of" is none
+                message.flags.discard("python-format")  # "97 % of" is not a format
             path = LOCALE / code / f"{name}.po"
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
@@ -109,7 +109,7 @@ def update() -> None:
 
 
 def messages(catalog: Catalog) -> Iterator[tuple[Message, list[tuple[str, str]]]]:
-    """Yield each message with its pairs of a source and a translation, two where it depends on a number."""
+    """Yield each message with its pairs of source and translation: two if it has a plural."""
     for message in catalog:
         if message.id:
             ids = [message.id] if isinstance(message.id, str) else list(message.id)
@@ -118,7 +118,7 @@ def messages(catalog: Catalog) -> Iterator[tuple[Message, list[tuple[str, str]]]
 
 
 def check() -> int:
-    """Print how much of each language is there, and what is wrong. Returns how many faults there are."""
+    """Print how much of each language is translated, and its errors. Returns the number of errors."""
     wrong = 0
     for code in TRANSLATED:
         catalogs = {f"{name}.po": read(code, name) for name in (*SOURCES, "teach")}
@@ -134,7 +134,7 @@ def check() -> int:
 
 
 def build() -> None:
-    """Make of the catalogs what Python, browsers and notebooks read. A file that is as it should be is left alone."""
+    """Build the files for Python, browsers and notebooks from the catalogs. Current files are left alone."""
     for code in TRANSLATED:
         for name, content in built(code).items():
             path = ROOT / name
@@ -145,7 +145,7 @@ def build() -> None:
 
 
 def built(code: str) -> dict[Path, bytes]:
-    """Return what is made of a language's catalogs, by its place in the project."""
+    """Return the contents of the files built from a language's catalogs, by path in the project."""
     browser, lessons = texts(code, "browser"), texts(code, "lessons")
     made = {
         CATALOGS / f"{code}.mo": compiled(read(code, "mynn")),
@@ -159,16 +159,16 @@ def built(code: str) -> dict[Path, bytes]:
 
 
 def compiled(catalog: Catalog) -> bytes:
-    """Return a catalog as Python's gettext reads it."""
+    """Return a catalog in the format of Python's gettext (.mo)."""
     file = io.BytesIO()
     write_mo(file, catalog)
     return file.getvalue()
 
 
 def texts(code: str, name: str, folder: str = "") -> Mapping[str, str | list[str]]:
-    """Return a language's translations by their sources; two for a source that depends on a number.
+    """Return a language's translations by source text: two for a source with a plural.
 
-    With a folder, only those of sentences in its files: a widget brings them along, and should not bring more.
+    folder: if given, only texts in its files: a widget is shipped with them, and needs no others.
     """
     return texts_of(read(code, name), folder)
 
@@ -184,14 +184,14 @@ def texts_of(catalog: Catalog, folder: str = "") -> Mapping[str, str | list[str]
 
 
 def pages(code: str, browser: Mapping[str, str | list[str]]) -> dict[str, bytes]:
-    """Return what a browser gets in a language: by their names below mynn_server/page/, the pages and their catalog."""
+    """Return the pages in a language and their catalog, by path below mynn_server/page/."""
     names = [page.relative_to(PAGES) for page in PAGES.rglob("*.html")]
     translated = {str(name): html(PAGES / name, browser, code) for name in names if name.parts[0] not in LANGUAGES}
     return {**translated, "catalog.js": script(code, browser)}
 
 
 def script(code: str, browser: Mapping[str, str | list[str]]) -> bytes:
-    """Return the module catalog.js of a language."""
+    """Return the JavaScript module catalog.js of a language."""
     return f"export const catalog = {json.dumps({'': code} | dict(browser), ensure_ascii=False)};\n".encode()
 
 
@@ -203,7 +203,7 @@ def html(page: Path, browser: Mapping[str, str | list[str]], code: str) -> bytes
 
 
 def lesson(notebook: Path, known: Mapping[str, str | list[str]]) -> bytes:
-    """Return a lesson in a language, as the file of a notebook."""
+    """Return a lesson in a language, as a notebook file."""
     other = lesson_words.translated(json.loads(notebook.read_bytes()), lambda text, _kind: str(known.get(text, text)))
     for cell in other["cells"]:
         if cell["cell_type"] == "markdown":
@@ -212,7 +212,7 @@ def lesson(notebook: Path, known: Mapping[str, str | list[str]]) -> bytes:
 
 
 def with_commas(figures: re.Pattern[str], text: str) -> str:
-    """Return a text in which such figures have a decimal comma, which all of the languages have."""
+    """Return a text with decimal commas in the matching figures: all of the translated languages use them."""
     return figures.sub(lambda match: match[0].replace(".", ","), text)
 
 

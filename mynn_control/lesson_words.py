@@ -1,7 +1,7 @@
-"""What a lesson says in words: its paragraphs, the sentences in its code, and its comments.
+"""Extract and translate a lesson's texts: its paragraphs, the sentences in its code, and its comments.
 
-One walk through a notebook serves both ends: `messages` collects the words for the catalogs of `locale/`, and
-`translated` puts others in their place. Code, names and formulas stay as they are.
+Both use one walk through the notebook: `messages` collects the texts for the catalogs in `locale/`, and `translated`
+replaces them. Code, names and formulas stay as they are.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ import tokenize
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-Translate = Callable[[str, str], str]  # a text and what it is -> the text in another language
+Translate = Callable[[str, str], str]  # (text, kind of text) -> translation
 
-WIDTH = 110  # of a line of code, beyond which a sentence is continued on the next one
+WIDTH = 110  # columns of a line of code; longer sentences continue on the next line
 WORD = re.compile(r"[A-Za-z]{2,}|\b[aAI]\b")
 SENTENCE = re.compile(r"[A-Za-z’']{2,}[,:;]? +\w")
-# Names of Python's, of colours, and of mynn's rules.
+# Not translated: identifiers in Python, colours, and mynn's rules.
 NAME = re.compile(r"\w+_\w+|black|blue|green|gr[ae]y|orange|red|white|book|gradient|cross-entropy")
-PHRASE = re.compile(r"(?:^|\s)[A-Za-z]{2,}(?:[,:;.!?]?\s|[,:;.!?]?$)")  # beside a place of an f-string
-# What shows its strings to people, also single words; of other calls and literals only those that read as a sentence.
+PHRASE = re.compile(r"(?:^|\s)[A-Za-z]{2,}(?:[,:;.!?]?\s|[,:;.!?]?$)")  # in an f-string, one whole word
+# Calls that show their strings, even single words, to people. Elsewhere only strings that read as a sentence count.
 SHOWS = {"print", "check", "curves", "digits", "guess", "guess_curve"}
 SHOWS |= {"annotate", "legend", "set_title", "set_xlabel", "set_xticks", "set_ylabel", "set_yticks", "suptitle"}
 SHOWS |= {"text", "title", "xlabel", "xticks", "ylabel", "yticks"}
 SHOWN_BY_NAME = {"label", "title", "why", "x", "xlabel", "y", "ylabel"}
 DOCSTRING = "what a function does"
-PLACE = re.compile(r"(\{(?:[^{}]|\{[^{}]*\})+\})")  # in an f-string, perhaps with places in its format
+PLACE = re.compile(r"(\{(?:[^{}]|\{[^{}]*\})+\})")  # a placeholder of an f-string, perhaps with others in its format
 WORDS = re.compile(r"\s*\S+\s*|\s+")
 WORDS_AND_PLACES = re.compile(rf"(?:{PLACE.pattern[1:-1]}|[^\s{{}}]|\{{\{{|\}}\}})+\s*|\s+")
-HEAD = re.compile(r"\s*(?:#+ +|[-*] +|\d+\. +|<details><summary>)?")  # of a paragraph
+HEAD = re.compile(r"\s*(?:#+ +|[-*] +|\d+\. +|<details><summary>)?")  # the marker before a paragraph
 
 
 def messages(file: IO[bytes], _keywords: Any, _tags: Any, **_options: Any) -> Iterator[tuple[int, str, str, list[str]]]:
-    """Yield a notebook's messages, as a method of Babel's `extract`: the cell's number, "", the text and what it is."""
+    """Yield a notebook's messages, as an extraction method of Babel: the cell's number, "", the text, its kind."""
     notebook = json.load(file)
     if learn := notebook["metadata"].get("mynn", {}).get("learn"):
         yield 1, "", learn, ["what is learnt, on the start page"]
@@ -46,7 +46,7 @@ def messages(file: IO[bytes], _keywords: Any, _tags: Any, **_options: Any) -> It
 
 
 def translated(notebook: dict[str, Any], translate: Translate) -> dict[str, Any]:
-    """Return a notebook in another language. `translate` returns a text as it is where it has no other."""
+    """Return a notebook in another language. `translate` returns a text unchanged if it has no translation."""
     metadata = notebook["metadata"]
     if learn := metadata.get("mynn", {}).get("learn"):
         metadata = metadata | {"mynn": metadata["mynn"] | {"learn": translate(learn, "")}}
@@ -72,14 +72,14 @@ def _rewritten(cell: dict[str, Any], translate: Translate) -> dict[str, Any]:
 
 
 def in_markdown(text: str, translate: Translate) -> str:
-    """Return Markdown with each paragraph, heading, item of a list, and cell of a table translated."""
+    """Return Markdown with each paragraph, heading, list item and table cell translated."""
     return "\n".join(line for block in _blocks(text.split("\n")) for line in _block(block, translate))
 
 
 def _blocks(lines: list[str]) -> Iterator[list[str]]:
-    """Yield the lines that belong together."""
+    """Yield the lines of each block, such as a paragraph, a table row, a drawing or a formula."""
     block: list[str] = []
-    fence = ""  # the line that ends what has begun: a drawing or a formula
+    fence = ""  # the end mark of an open drawing or formula
     for line in lines:
         bare = line.strip()
         if fence:
@@ -104,7 +104,7 @@ def _blocks(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _block(lines: list[str], translate: Translate) -> list[str]:
-    """Return a block's lines; a paragraph's translation is one line."""
+    """Return a block's lines translated; a translated paragraph is one line."""
     first = lines[0].strip()
     if first.startswith("```"):
         drawing = textwrap.dedent("\n".join(lines[1:-1]))
@@ -124,7 +124,7 @@ def _block(lines: list[str], translate: Translate) -> list[str]:
 
 
 def _worded(text: str, kind: str, translate: Translate) -> str:
-    """Return a text translated, without the spaces around it; without words it stays."""
+    """Return a text translated, but for the spaces around it. A text without words stays as it is."""
     bare = text.strip()
     without_code = re.sub(r"`[^`]*`|\$[^$]*\$|<[^>]*>", "", bare)
     if not WORD.search(without_code):
@@ -133,7 +133,7 @@ def _worded(text: str, kind: str, translate: Translate) -> str:
 
 
 def _trimmed(text: str, kind: str, translate: Translate) -> str:
-    """Return a text translated, with the spaces around it as they are."""
+    """Return a text translated, but for the spaces around it."""
     bare = text.strip()
     start = text.index(bare)
     return text[:start] + translate(bare, kind) + text[start + len(bare) :]
@@ -141,7 +141,7 @@ def _trimmed(text: str, kind: str, translate: Translate) -> str:
 
 def in_code(source: str, translate: Translate) -> str:
     """Return Python code with its sentences and comments translated."""
-    python = re.sub(r"^( *)[%!]", r"\1#", source, flags=re.M)  # IPython's own lines
+    python = re.sub(r"^( *)[%!]", r"\1#", source, flags=re.M)  # IPython's commands
     starts = [0]
     for line in python.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -176,7 +176,7 @@ def _strings(python: str, starts: list[int], translate: Translate) -> Iterator[t
 
 
 def _shown(node: ast.AST, how: str) -> Iterator[tuple[Any, str]]:
-    """Yield the strings below a node that people read, and what they are. how: what a call around does, "shows"."""
+    """Yield the strings below a node that people read, and their kinds. how: "shows", "hides" or "", by its parent."""
     if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
         text = "".join(part.value for part in _constants(node))
         is_phrase = (PHRASE if isinstance(node, ast.JoinedStr) else SENTENCE).search(text)
@@ -196,13 +196,13 @@ def _shown(node: ast.AST, how: str) -> Iterator[tuple[Any, str]]:
         how = "shows" if name in SHOWS else ""
         yield from _shown(node.func, how)
         for number, argument in enumerate(node.args):
-            # What is checked is typed; it stays, unless it is a sentence.
+            # Pupils type the values to check, so these stay, except sentences.
             yield from _shown(argument, "" if name == "check" and number < 2 else how)
         for keyword in node.keywords:
             yield from _shown(keyword.value, "shows" if keyword.arg in SHOWN_BY_NAME else "hides")
         return
     if isinstance(node, ast.For | ast.comprehension) and isinstance(node.iter, ast.List | ast.Tuple):
-        how = "shows"  # names that are printed, each with what it names
+        how = "shows"  # names to print, each with its value
     if isinstance(node, ast.IfExp):
         how = how or "shows"
     if isinstance(node, ast.Compare):
@@ -217,7 +217,7 @@ def _constants(node: ast.AST) -> list[Any]:
 
 
 def _text_of(node: ast.AST, python: str) -> str:
-    """Return a string as its message: an f-string with its places, as in "{count:,} digits"."""
+    """Return a string as a message; an f-string with its placeholders, as in "{count:,} digits"."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     parts: list[Any] = node.values  # type: ignore[attr-defined]
@@ -237,7 +237,7 @@ def _place(part: Any, python: str) -> str:
 
 
 def _literal(text: str, node: ast.AST, kind: str, before: str, quote: str) -> str:
-    """Return the Python literal of a text, continued on further lines where it is long. before: it, on its line."""
+    """Return the Python literal of a text, over several lines if it is long. before: the line up to the literal."""
     if kind == DOCSTRING:
         return f'"""{text}"""'
     prefix = "f" if isinstance(node, ast.JoinedStr) else ""
@@ -251,7 +251,7 @@ def _literal(text: str, node: ast.AST, kind: str, before: str, quote: str) -> st
 
 
 def _escaped(row: str, prefix: str, quote: str) -> str:
-    """Return a text as it stands between quotes; an f-string's places stay as they are."""
+    """Return a text escaped for between quotes; an f-string's placeholders stay as they are."""
     pieces = PLACE.split(row) if prefix else [row]
     for number in range(0, len(pieces), 2):
         pieces[number] = re.sub(rf"[\\{quote}]", r"\\\g<0>", pieces[number]).replace("\n", "\\n").replace("\t", "\\t")

@@ -1,4 +1,4 @@
-"""Files that the desk writes, each beside one of the teacher's, which it leaves alone. Ansible reads both."""
+"""Settings files (YAML) that the desk writes beside the teacher's files, which it leaves alone. Ansible reads both."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ ALIAS = (yaml.AliasToken, yaml.AnchorToken)
 
 
 class RefusedError(Exception):
-    """Why nothing was changed, and what to do: a sentence for the teacher."""
+    """Nothing was changed; the message tells the teacher why, and what to do."""
 
 
 def beside(path: Path) -> Path:
-    """Return the desk's file beside one of the teacher's."""
+    """Return the path of the desk's file beside a teacher's file."""
     return path.with_suffix(".desk.yml")
 
 
 def sources(inventory: Path) -> list[str]:
-    """Return the files of the list of Pis: the teacher's inventory, and the desk's beside it, if there is one."""
+    """Return the inventory's files: the teacher's file, and the desk's file beside it if it exists."""
     return [str(inventory), *(str(path) for path in [beside(inventory)] if path.exists())]
 
 
 def listed(inventory: Path) -> InventoryManager:
-    """Return what Ansible reads in the list of Pis."""
+    """Return the inventory as Ansible reads it."""
     return InventoryManager(DataLoader(), sources=sources(inventory))
 
 
 def written(*paths: Path) -> list[int]:
-    """Return when files were last written, in nanoseconds; 0 for one that is not there."""
+    """Return the files' modification times, in nanoseconds; 0 for a missing file."""
     return [path.stat().st_mtime_ns if path.exists() else 0 for path in paths]
 
 
@@ -48,7 +48,7 @@ def dump(value: Any) -> str:
 
 
 def parse(text: str) -> Any:
-    """Return what YAML says. References are refused: with them, a short text can be a long value."""
+    """Return the value of a YAML text. References are refused: with them, a short text can be a huge value."""
     for token in yaml.scan(text):
         if isinstance(token, ALIAS):
             why = _("& and * have a meaning in YAML; put quotes around the text")
@@ -57,12 +57,12 @@ def parse(text: str) -> Any:
 
 
 def place(path: Path, line: int) -> str:
-    """Return where something stands, in words. line: 0 if it is not known."""
+    """Return a place in a file, in words. line: 0 if unknown."""
     return _("{path}, line {line}").format(path=path.name, line=line) if line else path.name
 
 
 def read(path: Path, use: Callable[[str], Any] = parse) -> dict[str, Any]:
-    """Return the table that a file's text says; an empty one if there is no file. RefusedError: it says none."""
+    """Return the table in a file; {} if there is no file. RefusedError: the text is not a table."""
     try:
         return dict(use(path.read_bytes().decode()) or {}) if path.exists() else {}
     except (yaml.YAMLError, LookupError, RecursionError, TypeError, ValueError) as error:
@@ -72,7 +72,7 @@ def read(path: Path, use: Callable[[str], Any] = parse) -> dict[str, Any]:
 
 
 def places(path: Path) -> dict[str, str]:
-    """Return the settings in a file of the teacher's, each with where it stands, in words. RefusedError: as `read`."""
+    """Return where a teacher's file has each setting, in words, by name. RefusedError: as `read`."""
     return {name: place(path, line) for name, line in read(path, _lines).items()}
 
 
@@ -82,14 +82,14 @@ def _lines(text: str) -> dict[str, int]:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write the desk's file beside one of the teacher's, `path`: whole, or not at all."""
+    """Write the desk's file beside the teacher's file `path`, whole or not at all."""
     write_text(beside(path), HEAD.format(name=path.name) + dump(content), mode=0o600)  # it may have passwords
 
 
 def take_over(path: Path, rest: str, content: dict[str, Any]) -> str:
-    """Move what an earlier desk wrote into the teacher's file to its own. Returns what the teacher should know.
+    """Move an earlier desk's entries from the teacher's file `path` to the desk's file. Returns a notice.
 
-    rest: what stays. A power cut in between leaves it in both, where the teacher's counts.
+    content: the entries. rest: text that stays. After a power cut in between, both have them; the teacher's file wins.
     """
     old = path.with_name(f"{path.name}.old")
     shutil.copy2(path, old)

@@ -1,4 +1,4 @@
-"""What a page of a Pi says in words: its paragraphs, and what its attributes say."""
+"""Extract and translate the texts of a Pi's page (HTML): its paragraphs, and attributes that people read."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
 Translate = Callable[[str], str]
 
-WITHIN = {"a", "b", "br", "code", "em", "i", "kbd", "small", "span", "strong"}  # a paragraph
+WITHIN = {"a", "b", "br", "code", "em", "i", "kbd", "small", "span", "strong"}  # inline elements
 UNREAD = {"pre", "script", "style"}
 SAYING = ("alt", "aria-label", "title", "placeholder", "data-done", "data-ended", "data-label", "data-left")
-JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)  # the page for signing in is a template of Jupyter's
+JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.S)  # the sign-in page is a Jupyter template
 WORD = re.compile(r"[^\W\d_]{2,}")
 
 
 def messages(file: IO[bytes], _keywords: Any, _tags: Any, **_options: Any) -> Iterator[tuple[int, str, str, list[str]]]:
-    """Yield a page's messages, as a method of Babel's `extract`: 1, "", the text, []."""
+    """Yield a page's messages, as an extraction method of Babel: 1, "", the text, []."""
     found: list[str] = []
 
     def note(text: str) -> str:
@@ -33,14 +33,14 @@ def messages(file: IO[bytes], _keywords: Any, _tags: Any, **_options: Any) -> It
 
 
 def translated(page: str, translate: Translate) -> str:
-    """Return a page in another language. `translate` returns a text as it is where it has no other."""
+    """Return a page in another language. `translate` returns a text unchanged if it has no translation."""
     soup = BeautifulSoup(page, "html.parser")
     _translate(soup, translate)
     return str(soup)
 
 
 def _translate(parent: Tag, translate: Translate) -> None:
-    """Translate what is in an element: each paragraph as a whole, or each element of a row of links by itself."""
+    """Translate an element's content: each paragraph as a whole, but in a row of links, each link by itself."""
     for within, group in groupby(list(parent.children), key=_is_within):
         nodes = list(group)
         if within and any(isinstance(node, NavigableString) and _has_words(node) for node in nodes):

@@ -1,4 +1,4 @@
-"""Pages from templates: labels, and the desk's, in the class's language. Text in them is escaped."""
+"""HTML pages from Jinja templates, in the class's language: labels, and pages of the desk. Text is escaped."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mynn_control.words import _, colon, in_figures, language, ngettext, safe
 
 
 def shown(text: str) -> str:
-    """Return a text as pages show it: safe, with its lines."""
+    """Return a text for a page: safe to show, with its line breaks."""
     return safe(text, printable_lines)
 
 
 def part(value: Any) -> Any:
-    """Return a part of a page as it is shown. Only what is marked as HTML is HTML."""
+    """Return a value for a page. Only Markup is taken as HTML."""
     return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def gettext(text: str, **places: Any) -> Markup:
-    """Return what stands in a template between {% trans %} and {% endtrans %}, in the class's language."""
+    """Return a template's text between {% trans %} and {% endtrans %}, in the class's language."""
     return Markup(_(text)) % {name: part(value) for name, value in places.items()}
 
 
@@ -40,26 +40,26 @@ ENVIRONMENT = Environment(
 )
 ENVIRONMENT.policies["ext.i18n.trimmed"] = True
 ENVIRONMENT.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]
-ENVIRONMENT.globals |= {"_": _, "gettext": gettext, "language": language}  # Jinja's own would not use `part`
+ENVIRONMENT.globals |= {"_": _, "gettext": gettext, "language": language}  # Jinja's own gettext does not use `part`
 ENVIRONMENT.filters["figures"] = in_figures
-# The desk's buttons for commands: as they are in its templates, from which the catalogs have them.
+# Labels of the desk's buttons, by command. Its templates have the same ones, so the catalogs do, too.
 BUTTONS = {"adopt": "Adopt", "collect": "Collect", "handout": "Hand out", "labels": "Labels", "reset": "Reset"}
 BUTTONS |= {"restore": "Restore", "site": "Set up", "update": "Update", "verify": "Verify"}
 BUTTONS["reset DISCARD=yes"] = "Reset, and discard what was not collected"
 
 
 def for_templates(*functions: Callable[..., Any]) -> None:
-    """Let templates use functions, as filters of their names."""
+    """Register functions as filters of templates, under their own names."""
     ENVIRONMENT.filters |= {function.__name__: function for function in functions}
 
 
 def render(name: str, parts: dict[str, Any]) -> str:
-    """Return a page from NAME.html.j2. Text among the parts is escaped."""
+    """Return the page of the template NAME.html.j2. Text in `parts` is escaped."""
     return ENVIRONMENT.get_template(f"{name}.html.j2").render(parts)
 
 
 def marked(text: str) -> Markup:
-    """Return a sentence as HTML, with the desk's buttons in place of commands in backquotes; others are code."""
+    """Return a sentence as HTML: commands in backquotes become names of the desk's buttons, or else code."""
     return Markup(re.sub("`(.*?)`", _command, str(escape(shown(text)))))
 
 

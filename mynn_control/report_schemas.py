@@ -1,6 +1,6 @@
-"""JSON schemas of a Pi's state, and of the figures that its verification measured.
+"""JSON schemas of a Pi's state, and of the figures that its verification measures.
 
-Both are checked before the desk remembers them. Lists and names are limited to what a real Pi has.
+Both are checked before the desk stores them. Lists and names are limited to what a real Pi has.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def of(required: dict[str, Any], **others: Any) -> dict[str, Any]:
 
 
 def by_name(names: str, values: dict[str, Any], most: int) -> dict[str, Any]:
-    """Return the schema of an object whose keys match a pattern."""
+    """Return the schema of an object of at most `most` keys, which match the pattern `names`."""
     return {
         "type": "object",
         "propertyNames": {"type": "string", "pattern": names},
@@ -34,7 +34,7 @@ def by_name(names: str, values: dict[str, Any], most: int) -> dict[str, Any]:
 
 STUDENT, LESSON = r"^[a-z][a-z0-9_-]{0,29}\Z", r"^[^\0]{1,300}\Z"
 SCORE = {"type": "number", "minimum": 0, "maximum": 1}
-# What the module pi_state answers.
+# The result of the module pi_state.
 STATE = of(
     {
         "epoch": SECONDS,

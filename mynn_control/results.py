@@ -1,4 +1,4 @@
-"""Results of the tests of Pis, in a teacher's words: tests/provisioned writes them, for the desk."""
+"""Results of the tests of Pis, in a teacher's words. tests/provisioned writes them, and the desk shows them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Check:
 
     role: str
     name: str
-    sentence: str  # what holds
+    sentence: str  # the statement that is tested
     outcome: str = HOLDS
-    reason: str = ""  # why it does not, or why it was not tested
+    reason: str = ""  # why it does not hold, or was not tested
     seconds: float = 0.0
     figures: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class PiResult:
-    """All tests of one Pi; `lost` says why it could not be tested."""
+    """All tests of one Pi. lost: why it could not be tested, or ""."""
 
     pi: str
     lost: str = ""
@@ -40,7 +40,7 @@ class PiResult:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """Every figure that a check recorded."""
+        """The figures of all checks, by name."""
         return {name: figure for check in self.checks for name, figure in check.figures.items()}
 
 
@@ -51,7 +51,7 @@ def save(result: PiResult, folder: Path) -> None:
 
 
 def load(name: str, folder: Path) -> PiResult:
-    """Read a Pi's result; if there is none, its tests were cut off."""
+    """Read a Pi's result. A missing file means that its tests were cut off."""
     try:
         content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -60,5 +60,5 @@ def load(name: str, folder: Path) -> PiResult:
 
 
 def result_of(content: dict[str, Any]) -> PiResult:
-    """Return the result that was stored as this."""
+    """Return a result from its stored form."""
     return PiResult(content["pi"], content["lost"], [Check(**check) for check in content["checks"]])

@@ -1,4 +1,4 @@
-"""The settings, as the roles describe them: for the manual, and for the desk."""
+"""Settings with their descriptions, read from the roles for the manual and the desk."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT / "playbooks/group_vars/all/defaults.yml"  # neither the teacher's settings.yml nor the desk's
+SHARED = ROOT / "playbooks/group_vars/all/defaults.yml"  # the project's own, not the teacher's or the desk's
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting. option: from a role's argument spec. default: as it is written. reason: the comment above that."""
+    """A setting. option: from a role's argument spec. default: as written. reason: the comment above the default."""
 
     name: str
     option: dict[str, Any]
@@ -25,13 +25,13 @@ class Setting:
 
     @property
     def description(self) -> str:
-        """Its description, without Ansible's markup."""
+        """The description, without Ansible's markup."""
         text = self.option["description"]
         return re.sub(r"\b[OCV]\(([^)]*)\)", r"`\1`", (text if isinstance(text, str) else " ".join(text)).strip())
 
 
 def sections() -> Iterator[tuple[str, str, list[Setting]]]:
-    """Give the settings that several roles share, and then each role's own: a title, what the role is, and these."""
+    """Yield a title, a description and settings: first those that several roles share, then those of each role."""
     roles = {}
     for path in sorted((ROOT / "roles").glob("*/meta/argument_specs.yml")):
         roles[path.parents[1]] = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]
@@ -51,14 +51,14 @@ def sections() -> Iterator[tuple[str, str, list[Setting]]]:
 
 
 def messages(_file: Any, _keywords: Any, _tags: Any, **_options: Any) -> Iterator[tuple[int, str, str, list[str]]]:
-    """Yield what is said of all settings, as a method of Babel's `extract`: 1, "", the text, []."""
+    """Yield the texts about all settings, as an extraction method of Babel: 1, "", the text, []."""
     for title, about, own in sections():
         texts = [title, about, *(text for one in own for text in (one.description, one.reason))]
         yield from ((1, "", text, []) for text in texts if text)
 
 
 def defaults(path: Path) -> dict[str, tuple[str, str]]:
-    """Return, by name, each default as it is written, and the comment above it."""
+    """Return each default as written and the comment above it, by name."""
     found: dict[str, tuple[str, str]] = {}
     comment: list[str] = []
     name = ""
