@@ -1,4 +1,4 @@
-"""How Sphinx builds the manual: `make docs`."""
+"""Sphinx configuration of the manual (`make docs`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ version = release = sources.version()
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 suppress_warnings = ["config.cache"]
-# Every pupil can read the manual on a Pi, so the teacher's pages are left out of that one. Sphinx defines `tags`.
+# Pupils can read the manual on a Pi, so its copy lacks the teacher's pages. Sphinx defines `tags`.
 if tags.has("pi"):  # noqa: F821
     exclude_patterns += ["teach/plan.md", "teach/*answers.md", "teach/test.md", "teach/marking.md"]
     suppress_warnings += ["toc.excluded"]
@@ -50,5 +50,5 @@ linkcheck_timeout = 20
 
 
 def setup(app: object) -> None:
-    """Let the reference pages be filled in from the sources."""
+    """Fill in the reference pages from the sources."""
     sources.connect(app)

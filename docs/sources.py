@@ -1,6 +1,6 @@
-"""What the reference pages say, read from the sources when the manual is built.
+"""Sphinx extension that fills in the reference pages from the sources when the manual is built.
 
-A page has `<!-- settings -->`, or another name of `PAGES` or `FILES`, where the text goes.
+A page has `<!-- settings -->`, or another name in `PAGES` or `FILES`, where the text goes.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def version() -> str:
-    """Return the package's version."""
+    """Return mynn's version."""
     text = (ROOT / "mynn/__init__.py").read_text(encoding="utf-8")
     return str(re.findall(r'^__version__ = "(.+)"', text, re.M)[0])
 
 
 def settings() -> str:
-    """Return a section for the settings that several roles share, and one for each role's own."""
+    """Return a section for the settings that several roles share, and one for each role."""
     parts = []
     for title, about, own in sections():
         parts.append(f"## {title}\n" + (f"\n{about}.\n" if about else ""))
@@ -54,14 +54,14 @@ def setting(of: Setting) -> str:
 
 
 def plain(text: str) -> str:
-    """Return prose as Markdown that shows it as it is, but for what is between backticks."""
+    """Return prose as Markdown that shows it as it is, except code between backticks."""
     parts = text.split("`")
     parts[::2] = [re.sub(r"([*<>\[\]{}|_\\])", r"\\\1", part) for part in parts[::2]]
     return "`".join(parts)
 
 
 def make() -> str:
-    """Return a table of the Makefile's commands, with what each says of itself."""
+    """Return a table of the Makefile's commands with their help texts."""
     lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
     commands = [match for line in lines if (match := re.match(r"([a-z-]+):.*?## (.+)", line))]
     rows = [f"| `make {match[1]}` | {plain(match[2])} |" for match in commands]
@@ -69,7 +69,7 @@ def make() -> str:
 
 
 def lessons() -> str:
-    """Return a table of the lessons, in their order, with what each notebook says of itself."""
+    """Return a table of the lessons, in their order, from each notebook's metadata."""
     rows = []
     for name, lesson in outline(ROOT / "notebooks").items():
         if not lesson.learn:
@@ -79,7 +79,7 @@ def lessons() -> str:
 
 
 def mynn() -> str:
-    """Return what `mynn --help` prints, and the help of each of its verbs."""
+    """Return the output of `mynn --help`, and the help of each of its verbs."""
     sections = []
     for verbs, text in helps([]):
         title = " ".join(["mynn", *verbs])
@@ -90,7 +90,7 @@ def mynn() -> str:
 
 
 def helps(verbs: list[str]) -> Iterator[tuple[list[str], str]]:
-    """Give the help of a verb, and of those that it has itself."""
+    """Yield the help of a verb, and of its own verbs."""
     output = io.StringIO()
     words = ["mynn", *verbs, "--help"]
     with (
@@ -119,7 +119,7 @@ def api() -> str:
 
 
 def file(name: str) -> str:
-    """Return a file of the project's top folder, with its links as they must be on a page in docs/develop."""
+    """Return a file of the project's top folder, with its links adapted to a page in docs/develop."""
     text = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](../")
     for other, page in FILES.items():
         text = text.replace(f"]({other})", f"]({page}.md)")
@@ -133,19 +133,19 @@ PAGES: dict[str, Callable[[], str]] = {
     "mynn": mynn,
     "api": api,
 }
-# Files of the top folder that are pages too, in docs/develop.
+# Files of the top folder, and their pages in docs/develop.
 FILES = {"CHANGELOG.md": "changelog", "CONTRIBUTING.md": "contributing", "SECURITY.md": "security-policy"}
 
 
 def fill_in(_app: object, _page: str, source: list[str]) -> None:
-    """Put the text that a page asks for into it."""
+    """Replace a page's markers with their texts."""
     for marker in re.findall(r"(?m)^<!-- (.+) -->$", source[0]):
         text = file(marker) if marker in FILES else PAGES[marker]()
         source[0] = source[0].replace(f"<!-- {marker} -->", text)
 
 
 def docstring(_app: object, _what: str, _name: str, _it: object, _options: object, lines: list[str]) -> None:
-    """Turn a docstring, which is written to be read as it is, into what Sphinx shows like that."""
+    """Turn a docstring, which is plain text, into reStructuredText that looks the same."""
     paragraphs = [part.split("\n") for part in "\n".join(lines).strip("\n").split("\n\n")]
     lines[:] = []
     for paragraph in paragraphs:
@@ -160,20 +160,20 @@ def docstring(_app: object, _what: str, _name: str, _it: object, _options: objec
 
 
 def escaped(text: str) -> str:
-    """Return text as reStructuredText that shows it as it is; what is between backticks is code."""
+    """Return text as reStructuredText that shows it as it is; text between backticks is code."""
     parts = re.split(r"`+", text)
     parts[::2] = [re.sub(r"([*|_\\])", r"\\\1", part) for part in parts[::2]]
     return "".join(f"``{part}``" if index % 2 and part else part for index, part in enumerate(parts))
 
 
 def connect(app: Any) -> None:
-    """Have Sphinx call these."""
+    """Register the functions with Sphinx."""
     app.connect("source-read", fill_in)
     app.connect("autodoc-process-docstring", docstring)
-    app.connect("html-page-context", level_headings, priority=900)  # after the theme's
+    app.connect("html-page-context", level_headings, priority=900)  # after the theme's handler
 
 
 def level_headings(_app: Any, _page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
-    """Give the headings in the list of pages a level, which Sphinx leaves out."""
+    """Give the headings in the list of pages an aria-level, which Sphinx leaves out."""
     tree = context["furo_navigation_tree"]
     context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')

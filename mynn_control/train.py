@@ -1,11 +1,11 @@
-"""Train the networks that come with the lessons, on the control node, and pack the digits that browsers train on.
+"""Train the networks that come with the lessons, on the control node, and pack digits for training in browsers.
 
     python -m mynn_control.train ARCHIVE FOLDER
 
-ARCHIVE is MNIST's, as the module mnist makes it. FOLDER must not exist yet, and will hold digits.npz, the
-lessons' network, and in the folder try what the page /try/ asks for: a small network, and digits, a label and 784
-pixels of a byte each, compressed here once. It appears whole or not at all, so several runs may train at once. The same
-seed makes the same networks, but for the computer's rounding.
+ARCHIVE is the MNIST archive that the module mnist makes. FOLDER must not exist yet. It gets digits.npz, the lessons'
+network, and in the folder try, files for the page /try/: a small network, and digits (a label and 784 pixels of a byte
+each), compressed here once. It appears whole or not at all, so several runs may train at once. The same seed makes the
+same networks, apart from the computer's rounding.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[1]
 HIDDEN_NODES, SMALL, LEARNING_RATE, EPOCHS, SEED = 200, 50, 0.1, 5, 1
-FINEST = 1 / 256  # to which the small network's weights are rounded: 67 kB instead of 150, as accurate on 10,000 digits
+FINEST = 1 / 256  # rounding step of the small network's weights: 67 kB instead of 150, as accurate on 10,000 digits
 DIGITS = {"digits.bin": ("mnist_train.csv.npy", 10_000), "test.bin": ("mnist_test.csv.npy", 1_000)}
 
 
 def rows(archive: Path, name: str) -> Any:
-    """Return a file of MNIST's archive, shape (n, 785)."""
+    """Return a file of the MNIST archive, shape (n, 785)."""
     import numpy as np
 
     with tarfile.open(archive, "r:gz") as tar:
@@ -40,7 +40,7 @@ def rows(archive: Path, name: str) -> Any:
 
 
 def train(training: Any, hidden_nodes: int) -> NeuralNetwork:
-    """Return a network that was trained on rows of training digits."""
+    """Return a network trained on rows of digits, shape (n, 785)."""
     from mynn import Examples, NeuralNetwork
 
     network = NeuralNetwork(784, hidden_nodes, 10, LEARNING_RATE, seed=SEED)
@@ -49,7 +49,7 @@ def train(training: Any, hidden_nodes: int) -> NeuralNetwork:
 
 
 def make(archive: Path, folder: Path) -> None:
-    """Make all files, in an empty folder."""
+    """Write all files into an empty folder."""
     import numpy as np
 
     from mynn.checkpoint import for_browser
@@ -67,12 +67,12 @@ def make(archive: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    """Make them, and let the folder appear at the end."""
+    """Make the files in a temporary folder, and rename it at the end."""
     archive, folder = (Path(argument).expanduser() for argument in sys.argv[1:])
-    # With the compiled kernel, wherever there is a compiler; without, it takes a minute instead of ten seconds.
+    # Build the compiled kernel if there is a compiler: training then takes ten seconds instead of a minute.
     build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
     subprocess.run(build, cwd=PROJECT, check=False, capture_output=True)
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a network of ours is too small to be worth a second thread
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # our networks are too small for a second thread
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".training-") as temporary:
         made = Path(temporary, "made")

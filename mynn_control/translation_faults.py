@@ -1,11 +1,11 @@
-"""What a translation must keep of its source: placeholders, code, formulas, links and numbers."""
+"""Check that a translation keeps its source's placeholders, code, formulas, links, tags and numbers."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 
-# What is compared, in this order: each is taken out of the text before the next is looked for.
+# Compared in this order: matches are removed from the text before the next pattern is applied.
 KEPT = {
     "placeholder": re.compile(r"\{(?:[^{}]|\{[^{}]*\})*\}|%\(\w+\)[sd]"),
     "code": re.compile(r"`[^`]+`"),
@@ -17,7 +17,7 @@ NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
 
 def faults(source: str, translation: str) -> list[str]:
-    """Return what a translation lacks of its source, or adds to it, in words."""
+    """Return a sentence for each part that a translation lacks or adds."""
     found = []
     around = [(text[: -len(text.lstrip())], text[len(text.rstrip()) :]) for text in (source, translation)]
     if around[0] != around[1]:
@@ -34,5 +34,5 @@ def faults(source: str, translation: str) -> list[str]:
 
 
 def numbers(text: str) -> list[str]:
-    """Return the numbers of a text, with a decimal point and without gaps."""
+    """Return the numbers in a text, with decimal points and without gaps."""
     return [one.replace(",", ".") for one in NUMBER.findall(re.sub(r"(?<=\d)[\u00a0\u202f](?=\d{3}\b)", "", text))]

@@ -2,9 +2,8 @@
 
     python -m mynn_control.wheelhouse bookworm-armhf-armv7l FILE.tar --locks FOLDER [--piwheels ADDRESS]
 
-The platform is suite, Debian's architecture and processor. FOLDER has the lock files, requirements-SUITE.txt. The
-archive holds the wheels and the `requirements.txt` that pip on the Pi checks them against. It appears whole or not at
-all.
+A platform is suite, Debian's architecture and processor. FOLDER has the lock files, requirements-SUITE.txt. The archive
+has the wheels, and a `requirements.txt` with the hashes that pip on the Pi checks. It appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
-# The wheels' platform tags. Under Raspberry Pi OS, a Pi Zero can run only piwheels' wheels.
+# The wheels' platform tags. Under Raspberry Pi OS, a Pi Zero can run only wheels from piwheels.
 PLATFORMS = {
     "amd64-x86_64": ["manylinux_2_17_x86_64", "manylinux_2_28_x86_64"],
     "arm64-aarch64": ["manylinux_2_17_aarch64", "manylinux_2_28_aarch64"],
@@ -26,12 +25,12 @@ PLATFORMS = {
     "armhf-armv6l": ["linux_armv6l"],
     "armel-armv6l": [],
 }
-# The only compiled package that a suite's apt lacks.
+# The only compiled package that apt lacks, by suite.
 COMPILED = {"bookworm": "rpds-py", "trixie": None}
 
 
 def pip_download(to: Path, python: str, platforms: list[str], *arguments: str) -> None:
-    """Download wheels for another machine with pip. SystemExit: it failed, with its own message."""
+    """Download wheels for another machine with pip. SystemExit: pip failed, and has printed why."""
     options = ["--only-binary=:all:", "--no-deps", "--python-version", python, "--dest", str(to)]
     options += [option for platform in platforms for option in ("--platform", platform)]
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", *options]
@@ -69,7 +68,7 @@ def main() -> None:
         wheels = Path(folder, "wheels")
         wheels.mkdir()
         if from_piwheels:
-            # piwheels builds its own wheel, so the hash is that of the download over HTTPS, not the lock's.
+            # piwheels builds its own wheel, so the lock's hash does not fit; the download over HTTPS is trusted.
             lock = [entry for entry in lock if entry not in compiled]
             name = compiled[0].split()[0]
             pip_download(wheels, python, platforms, "--index-url", arguments.piwheels, name)

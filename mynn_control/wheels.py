@@ -1,16 +1,16 @@
-"""Build the Pis' wheels on the control node, unless they were built before of these very sources.
+"""Build the Pis' wheels on the control node, unless they were already built from the same sources.
 
     python -m mynn_control.wheels PROJECT ARCHITECTURE...
     python -m mynn_control.wheels PROJECT --to FOLDER
 
-The first prints JSON: `wheels`, by Debian's name of each architecture the path of mynn's wheel; `plain`, that of the
-one without the compiled kernel, which runs everywhere; `slower`, a sentence for each architecture that must do with
-that one; `server`, the path of mynn_server's. The second puts into a folder what an index of packages takes: mynn's
-wheels for Linux on PCs and Pis, and its sources for all others. (Not the plain wheel: a Mac or Windows would install
-that one, and compile no kernel.)
+The first prints JSON: `wheels`, paths of mynn's wheels by Debian architecture; `plain`, the path of its wheel without
+the compiled kernel, which runs everywhere; `slower`, a sentence for each architecture that only gets the plain wheel;
+`server`, the path of mynn_server's wheel. The second writes files for a package index into FOLDER: mynn's wheels for
+Linux on PCs and Pis, and its sources for other systems. (Not the plain wheel: a Mac or Windows would install it instead
+of compiling the kernel.)
 
-A wheel lies in PROJECT/build/wheel/SUM, of its sources and its compiler. It appears whole or not at all, so several
-runs may build at once.
+A wheel is in PROJECT/build/wheel/SUM, a hash of its sources and its compiler. It appears whole or not at all, so
+several runs may build at once.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-# How Debian names the machines that its compilers make programs for.
+# Debian's architectures, and the prefixes of their compilers.
 MACHINES = {
     "amd64": "x86_64-linux-gnu",
     "arm64": "aarch64-linux-gnu",
     "armel": "arm-linux-gnueabi",
     "armhf": "arm-linux-gnueabihf",
 }
-# What a package consists of; not what builds and editors leave beside it.
+# A package's files; builds and editors leave others beside them.
 SUFFIXES = (".css", ".html", ".js", ".mo", ".py", ".svg", ".typed")
-README = "docs/teach/without-a-pi.md"  # of mynn, as pyproject.toml says
+README = "docs/teach/without-a-pi.md"  # of mynn, as in pyproject.toml
 
 
 class CannotBuildError(Exception):
-    """Why there is no wheel."""
+    """A wheel cannot be built; the message says why."""
 
 
 def sources(project: Path, package: str, compiler: str = "") -> dict[str, Path]:
-    """Return what a wheel is made of, by its place in the build; without a compiler, there is no kernel."""
+    """Return a wheel's source files, by place in the build. Without a compiler, the kernel is left out."""
     parts = {name: project / name for name in ("LICENSE", "pyproject.toml", README)}
     if package != "mynn":
         parts = {"LICENSE": parts["LICENSE"], "pyproject.toml": project / package / "pyproject.toml"}
@@ -53,9 +53,9 @@ def sources(project: Path, package: str, compiler: str = "") -> dict[str, Path]:
 
 
 def run(command: Sequence[str | Path], compiler: str, folder: Path | None = None) -> str:
-    """Return what a command prints; CannotBuildError has the line that says why it failed."""
-    # The files in the wheel have one time, whenever it is built, so that the same sources make the same wheel.
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}  # 1980: a zip knows nothing earlier
+    """Return a command's output. CannotBuildError: it failed; the message is the line that says why."""
+    # All files in a wheel have the same time, so that the same sources make the same wheel.
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}  # 1980, the earliest time in a zip file
     if compiler:
         environment["CC"] = compiler
     try:
@@ -70,7 +70,7 @@ def run(command: Sequence[str | Path], compiler: str, folder: Path | None = None
 
 
 def digest(files: dict[str, Path], compiler: str = "") -> str:
-    """Return what stands for the sources and the compiler."""
+    """Return a hash of the sources and the compiler's version."""
     total = hashlib.sha256()
     if compiler:
         total.update(run([compiler, "--version"], compiler).encode() + b"\0")
@@ -80,7 +80,7 @@ def digest(files: dict[str, Path], compiler: str = "") -> str:
 
 
 def copy(files: dict[str, Path], folder: Path) -> None:
-    """Copy files to where they are built: a build leaves more beside them, and would pack what an earlier one left."""
+    """Copy files into a build folder: a build leaves more beside them, and would pack an earlier build's files."""
     for name, path in files.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def copy(files: dict[str, Path], folder: Path) -> None:
 
 
 def build(files: dict[str, Path], folder: Path, compiler: str) -> None:
-    """Build a wheel in the folder's own folder `wheel`."""
+    """Build a wheel in the folder `wheel` of a folder."""
     copy(files, folder / "source")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
     offline = ["--no-index", "--no-deps", "--no-build-isolation"]
@@ -96,7 +96,7 @@ def build(files: dict[str, Path], folder: Path, compiler: str) -> None:
 
 
 def wheel(project: Path, package: str, compiler: str = "") -> Path:
-    """Return where a package's wheel is, which is built if there is none."""
+    """Return the path of a package's wheel, which is built if it does not exist."""
     files, folder = sources(project, package, compiler), project / "build/wheel"
     built = folder / digest(files, compiler)
     if not built.is_dir():
@@ -113,7 +113,7 @@ def wheel(project: Path, package: str, compiler: str = "") -> Path:
 
 
 def compiled(project: Path, architecture: str) -> Path:
-    """Return where mynn's wheel for an architecture is, or say why it cannot be built, and what may help."""
+    """Return the path of mynn's wheel for an architecture. CannotBuildError: why not, and what may help."""
     compiler = f"{MACHINES[architecture]}-gcc"
     if brought := list((project / "build/wheel" / architecture).glob("*.whl")):  # the desk's card has no compilers
         return brought[0]
@@ -128,7 +128,7 @@ def compiled(project: Path, architecture: str) -> Path:
 
 
 def distribute(project: Path, folder: Path) -> None:
-    """Put mynn's wheels and its sources into a folder, and print their names."""
+    """Write mynn's wheels and its source archive into a folder, and print their paths."""
     compilers = [f"{MACHINES[architecture]}-gcc" for architecture in ("amd64", "arm64", "armhf")]
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as temporary:
@@ -141,7 +141,7 @@ def distribute(project: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    """Find or build the wheels, and print where they are."""
+    """Find or build the wheels, and print their paths."""
     project = Path(sys.argv[1]).resolve()
     try:
         if sys.argv[2:3] == ["--to"]:

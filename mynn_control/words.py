@@ -1,4 +1,4 @@
-"""What teachers read, in the class's language: as in mynn.words, from a catalog of its own, `desk`."""
+"""Translations for teachers, into the class's language: like mynn.words, with the catalog `desk`."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ GAP = re.compile("([\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}])")  # in number
 
 
 def _(text: str) -> str:
-    """Return a text in the class's language. Its {places} are filled in afterwards, by `format`."""
+    """Return a text in the class's language. The caller fills in its {places} with `format`."""
     return words._(text, CATALOGS)
 
 
 def ngettext(one: str, many: str, count: int) -> str:
-    """Return the one of two texts that belongs to a number, in the class's language."""
+    """Return the singular or the plural for a number, in the class's language."""
     return words.ngettext(one, many, count, CATALOGS)
 
 
 def colon(text: str) -> str:
-    """Return a text with a colon, before which French has a gap."""
+    """Return a text with a colon; French has a gap before it."""
     return _("{text}:").format(text=text)
 
 
 def safe(text: object, show: Callable[[str], str] = lambda part: printable(part, 1000)) -> str:
-    """Return a sentence as one of the functions that make text safe to print shows it, but with its gaps."""
+    """Return a sentence that `show` has made safe to print, with its non-breaking spaces kept."""
     return "".join(part if GAP.fullmatch(part) else show(part) for part in GAP.split(str(text)))
 
 
