@@ -1,25 +1,25 @@
 # `make demo` and `make test` are the two commands; `make` alone lists them all.
 SHELL := /bin/bash
-# The system's Python, or another that is new enough.
+# The system's Python, or another one that is new enough.
 PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do \
     $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
-# How many virtual Pis the demo has, and their Debian: trixie (13) or bookworm (12).
+# Number of virtual Pis in the demo, and their Debian: trixie (13) or bookworm (12).
 FLEET ?= 1
 SUITE ?= trixie
-# Their system: debian, or raspios, as on a card from Raspberry Pi Imager. (Not ?=: some environments set OS.)
+# Their system: debian, or raspios, like a card from Raspberry Pi Imager. (Not ?=: some environments set OS.)
 OS = debian
-# Their kind: container, vm (a virtual machine), or auto: vm if containers are not possible.
+# Their kind: container, vm (a virtual machine), or auto (vm if containers are not possible).
 KIND ?= auto
-# The Pi that an image is for.
+# The kind of Pi that an image is for.
 BOARD ?= zero
-# The Pis of `make site`, `make verify` and the like: those in classroom.ini, or else the virtual ones of the demo.
+# The inventory of `make site`, `make verify` and the like: classroom.ini, or else the demo's virtual Pis.
 DEMO := build/virtual/inventory.ini
 OWN := classroom.ini
 INVENTORY ?= $(firstword $(wildcard $(OWN) $(DEMO)) $(OWN))
-# Beside it, the desk writes those that were added on its page.
+# The desk writes a second inventory beside it, with the Pis that were added on the desk's page.
 PIS = $(addprefix -i ,$(INVENTORY) $(wildcard $(basename $(INVENTORY)).desk.yml))
 
-# VERBOSE=1: show what Ansible itself prints, instead of plugins/callback/progress.py.
+# VERBOSE=1: show Ansible's own output, instead of plugins/callback/progress.py.
 ifdef VERBOSE
 export ANSIBLE_STDOUT_CALLBACK := default
 endif
@@ -65,7 +65,7 @@ export PYTHON_WANTED
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-# For up to ten students per Pi, and for the cluster's worker.
+# Ports for up to ten students per Pi, and for the cluster's worker.
 PORTS = $(shell seq -s , 8888 8897),8785
 demo: .venv/ready compiler  ## Start virtual Pis, provision and verify them (FLEET=3, SUITE=bookworm, KIND=vm, OS=raspios)
 	$(call stage,Start virtual Pis,$(VIRTUAL) up --fleet $(FLEET) --suite $(SUITE) --kind $(KIND) --os $(OS) --publish $(PORTS))
@@ -119,7 +119,7 @@ desk: translated | $(filter $(OWN),$(INVENTORY))  ## Open your page: the class, 
 message: .venv/ready  ## Show a line on every student's pages (TEXT='Five more minutes'; TEXT= removes it)
 	$(if $(filter command,$(origin TEXT)),,$(error Say what to show, as in: make message TEXT='Five more minutes'. TEXT= removes it))
 	$(PLAYBOOK)
-# As it was typed: make would take a $ for one of its own.
+# The text as typed: make would expand a $ in it.
 message: export MESSAGE = $(value TEXT)
 
 off: .venv/ready  ## Let students' pages save, and switch every Pi off (PI=pi07.local)
@@ -216,11 +216,11 @@ $(OWN):
 translated: .venv/ready
 	@python -m mynn_control.languages build
 
-# For mynn's compiled kernel.
+# Compiles mynn's kernel for this computer.
 compiler:
 	$(call need,A C compiler for mynn's kernel,gcc /usr/include/math.h,gcc libc6-dev)
 
-# For the kernel on the Pis, in an image.
+# These compile mynn's kernel for the Pis, in an image.
 compilers:
 	$(call need,Compilers for the Pis' processors,aarch64-linux-gnu-gcc arm-linux-gnueabihf-gcc arm-linux-gnueabi-gcc,\
 	    gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
@@ -230,7 +230,7 @@ card-tools:
 	$(call need,The tools that lay out and compress an SD card,bmaptool genimage mke2fs mkfs.vfat mcopy sfdisk xz,\
 	    bmap-tools dosfstools e2fsprogs fdisk genimage mtools xz-utils)
 
-# Linux runs the Pi's programs with an emulator of its processor.
+# Linux runs a Pi's programs through an emulator of its processor.
 image-tools: card-tools
 	$(call need,The tools that make an image,arch-test mmdebstrap /usr/lib/binfmt.d/qemu-arm.conf,\
 	    arch-test mmdebstrap $(QEMU_USER))
@@ -240,7 +240,7 @@ board-tools:
 	$(call need,An emulator of Pis,qemu-system-arm qemu-system-aarch64 fdtput mcopy sfdisk xz,\
 	    qemu-system-arm device-tree-compiler fdisk mtools xz-utils)
 
-# It caches the packages that apt on the Pis downloads. Playbooks start it themselves, so its service is masked.
+# A cache for the packages that apt on the Pis downloads. Playbooks start it themselves, so its service is masked.
 apt-cache:
 	@[ -x /usr/sbin/apt-cacher-ng ] || $(SUDO) ln -sfn /dev/null /etc/systemd/system/apt-cacher-ng.service 2>/dev/null || true
 	$(call need,A cache of packages for the Pis,apt-cacher-ng,apt-cacher-ng)
@@ -248,7 +248,7 @@ apt-cache:
 browser:
 	$(call need,Browsers for the tests,chromium firefox-esr,chromium firefox-esr fonts-dejavu-core)
 
-# The server of a school's Wi-Fi, and a client. The tests start it themselves, so its service is masked.
+# A school's Wi-Fi (RADIUS server and test client). The tests start the server themselves, so its service is masked.
 radius:
 	@[ -x /usr/sbin/hostapd ] || $(SUDO) ln -sfn /dev/null /etc/systemd/system/hostapd.service 2>/dev/null || true
 	$(call need,A school's Wi-Fi for the tests,eapol_test hostapd,eapoltest hostapd)
