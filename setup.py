@@ -1,6 +1,6 @@
 """Build of mynn's compiled kernel, which pyproject.toml cannot express. Without a compiler, the kernel is left out.
 
-The compiler on Windows is Microsoft's, as setuptools finds it, and elsewhere `cc`.
+On Windows, setuptools finds Microsoft's compiler; elsewhere the compiler is `cc`.
 
 `python setup.py build_ext --inplace` puts the kernel beside its source, for development. The variable CC may name a
 compiler for another machine (`CC=arm-linux-gnueabi-gcc pip wheel .`): the wheel is then for that machine, and the build

@@ -3,7 +3,7 @@
     python -m mynn_control.apt_cache FOLDER PORT [MIRROR...]
 
 Starts apt-cacher-ng as the user who runs the playbook. It listens on the loopback only. A Pi reaches it through its SSH
-connection (playbooks/group_vars/pis.yml), and there only as root, so neither the school's network nor students can. It
+connection (playbooks/group_vars/pis.yml), and there only as root: students and the school's network cannot use it. It
 stops when the last playbook that uses it ends, for any reason.
 
 It forwards requests only to the named mirrors (HOST or HOST:PORT) and to those of this computer's apt, and follows

@@ -7,7 +7,7 @@ each known Pi: `NAME.sources`, its apt sources (mynn_control.apt_mirrors), and `
 Downloaded are the newest versions of these and, for a new card, a minimal Debian and the named packages with their
 dependencies. If no Pi of the platform is known, the mirrors of this computer's apt are used.
 
-Nothing is installed, and root is not needed. Prints how many sources were skipped, since their mirror is not allowed.
+Nothing is installed, and root is not needed. Prints how many sources were skipped because their mirror is not allowed.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def sources_here(suite: str) -> list[str]:
 
 
 def seen_sources(folder: Path, mirrors: list[str]) -> list[str]:
-    """Return the Pis' source lines on mirrors that the cache may use. SystemExit: there are none."""
+    """Return the Pis' source lines on mirrors that the cache may use. SystemExit: no line is left."""
     allowed = {*map(mirror, mirrors), *own_mirrors()}
     listed = "\n".join(path.read_text("utf-8", "replace") for path in sorted(folder.glob("*.sources")))
     lines, left_out = source_lines(listed, allowed)

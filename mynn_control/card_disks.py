@@ -27,7 +27,7 @@ class Disk:
 
 
 def disks(largest: int) -> dict[str, Disk]:
-    """Return the disks by path, without empty card readers. largest: of the cards to accept, in bytes."""
+    """Return the disks by path, without empty card readers. largest: a card's maximum size, in bytes."""
     command = ["lsblk", "--json", "--bytes", "--output", COLUMNS]
     output = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
     entries = [entry for entry in json.loads(output)["blockdevices"] if entry["type"] == "disk" and entry["size"]]

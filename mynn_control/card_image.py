@@ -43,7 +43,7 @@ def boards_of(name: str, known: Collection[str]) -> tuple[str, ...]:
 
 
 def newest_image(pattern: str, board: str, known: Mapping[str, str]) -> Path:
-    """Return the newest image for a board ("": unknown). CardError: there is none, or the board must be known.
+    """Return the newest image for a board ("": unknown). CardError: no image fits, or the board must be known.
 
     pattern: glob pattern of paths. An image suits any Pi unless its name has boards.
     known: what people call each board, such as "Pi Zero" for zero

@@ -32,7 +32,7 @@ SETTINGS = {
     "distributed.comm.require-encryption": True,
     "distributed.scheduler.worker-ttl": "60s",  # a Pi that is silent for this long loses its job
     "distributed.scheduler.no-workers-timeout": "5m",  # without any Pi, a job then fails; each is tried three times
-    "distributed.scheduler.allowed-failures": 10,  # of a job's workers: lessons may end several
+    "distributed.scheduler.allowed-failures": 10,  # workers that a job may lose: lessons may end several
     "distributed.scheduler.worker-saturation": 1.0,  # no job waits for one Pi while another is idle
     "distributed.comm.timeouts.tcp": "30s",
     "distributed.comm.timeouts.connect": "15s",

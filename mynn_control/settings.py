@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT / "playbooks/group_vars/all/defaults.yml"  # the project's own, not the teacher's or the desk's
+SHARED = ROOT / "playbooks/group_vars/all/defaults.yml"  # not settings.yml or settings.desk.yml beside it
 
 
 @dataclass(frozen=True)
