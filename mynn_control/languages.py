@@ -134,7 +134,7 @@ def check() -> int:
 
 
 def build() -> None:
-    """Build the files for Python, browsers and notebooks from the catalogs. Current files are left alone."""
+    """Build the files for Python, browsers and notebooks from the catalogs. Unchanged files are left alone."""
     for code in TRANSLATED:
         for name, content in built(code).items():
             path = ROOT / name
