@@ -25,7 +25,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for only then: the notebook server uses `mynn.tasks`, and numpy would take its memory."""
+    """Import public names on first use: the notebook server needs only `mynn.tasks`, without the memory of numpy."""
     for room in ("errors", "mnist", "network") if name in __all__ else ():
         if hasattr(module := import_module(f"mynn.{room}"), name):
             return getattr(module, name)

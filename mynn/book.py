@@ -1,7 +1,7 @@
-"""The network as the book writes it: its names, its shapes, and the same steps as `mynn.NeuralNetwork`.
+"""Three-layer neural network with the names and shapes of the book *Make Your Own Neural Network* (2016).
 
-For whoever has the book beside them, *Make Your Own Neural Network* (2016). Wherever a program of the book's
-goes on after its class, `from mynn.book import neuralNetwork` takes the place of that class.
+It takes the same steps as `mynn.NeuralNetwork`. In a program from the book, replace the class definition by
+`from mynn.book import neuralNetwork`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from mynn.network import logit, rescaled, sigmoid
 class neuralNetwork:
     """Inputs, one hidden layer, outputs; trained one example at a time, by the book's rule.
 
-    `inodes`, `hnodes`, `onodes`    how many nodes there are in each layer
+    `inodes`, `hnodes`, `onodes`    the number of nodes in each layer
     `lr`                            the learning rate
     `wih`                           the weights from inputs to hidden nodes, shape (hnodes, inodes)
     `who`                           the weights from hidden nodes to outputs, shape (onodes, hnodes)
-    `activation_function`           squashes sums into 0..1; another one may be put in its place
-    `inverse_activation_function`   undoes that
+    `activation_function`           squashes sums into 0..1; you may assign another
+    `inverse_activation_function`   its inverse
     """
 
     def __init__(self, inputnodes: int, hiddennodes: int, outputnodes: int, learningrate: float) -> None:
-        """Make an untrained network; after `numpy.random.seed(...)` it is the same one each time."""
+        """Make an untrained network; the same `numpy.random.seed(...)` before it gives the same weights."""
         self.inodes, self.hnodes, self.onodes = inputnodes, hiddennodes, outputnodes
         self.lr = learningrate
         self.wih: Floats = np.random.normal(0.0, hiddennodes**-0.5, (hiddennodes, inputnodes))
@@ -42,18 +42,18 @@ class neuralNetwork:
         output_errors = targets - outputs  # (onodes, 1)
         hidden_errors = self.who.T @ output_errors  # (hnodes, 1)
 
-        # A weight moves with the slope of the node it leads to, times the signal that it carried.
-        # numpy multiplies a column by a row several times as fast by `dot` as by `@`.
+        # A weight's change is the slope at the node it leads to, times the signal it carried.
+        # For a column times a row, numpy's `dot` is several times as fast as `@`.
         self.who += np.dot(self.lr * (output_errors * outputs * (1.0 - outputs)), hidden.T)  # (onodes, hnodes)
         self.wih += np.dot(self.lr * (hidden_errors * hidden * (1.0 - hidden)), inputs.T)  # (hnodes, inodes)
 
     def query(self, inputs_list: ArrayLike) -> Floats:
-        """Ask the network: a list of `inodes` inputs gives a column of outputs, shape (onodes, 1), each 0..1."""
+        """Return the outputs for a list of `inodes` inputs: a column, shape (onodes, 1), each 0..1."""
         hidden = self.activation_function(self.wih @ _column(inputs_list))  # (hnodes, 1)
         return self.activation_function(self.who @ hidden)
 
     def backquery(self, targets_list: ArrayLike) -> Floats:
-        """Ask backwards: targets between 0 and 1 give a column of inputs, shape (inodes, 1), each 0.01 to 0.99."""
+        """Run the network backwards: from targets between 0 and 1 to inputs, shape (inodes, 1), each 0.01 to 0.99."""
         outputs = _column(targets_list)  # (onodes, 1)
         hidden = rescaled(self.who.T @ self.inverse_activation_function(outputs))  # (hnodes, 1)
         return rescaled(self.wih.T @ self.inverse_activation_function(hidden))

@@ -1,7 +1,7 @@
-"""Digits rotated, or distorted at random: more examples for free, since no two people write alike.
+"""Data augmentation: digits rotated, or distorted at random, since no two people write alike.
 
-A pixel of the new picture comes from a place that lies between four pixels of the old one. It takes its share of
-each, the more the nearer, which blurs a little. Whatever lies outside of the picture is background.
+Each new pixel is interpolated bilinearly from the four old pixels around its source, which blurs a little.
+Outside the picture is background.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from mynn.arrays import Bytes, Floats, Integers
 from mynn.mnist import PIXELS, SIDE, Examples, scale
 
 BACKGROUND = 0.01  # the input of a pixel without ink
-SHARED = 10  # digits for each field of pulls
+SHARED = 10  # digits per displacement field
 
-_PLACE = 1 << 16  # what a pixel is divided into, for places
+_PLACE = 1 << 16  # coordinates are in this fraction of a pixel
 _MIDDLE = (SIDE - 1) / 2
-# What numpy multiplies quickest: under Debian, a Pi Zero has quick arithmetic for whole numbers only.
+# The type that numpy multiplies fastest: Debian's build for a Pi Zero has no hardware floating point.
 _QUICK = np.int32 if platform.machine() == "armv6l" else np.float32
 
 
 def rotate(inputs: ArrayLike, degrees: float) -> Floats:
     """Rotate a digit about its middle, anticlockwise by so many degrees (clockwise where they are negative).
 
-    Takes inputs of shape (784,), 0.01 to 1.0, and gives the same, each rounded to one of a pixel's 256 values.
+    inputs: shape (784,), 0.01 to 1.0. The result has the same shape and range, rounded to a pixel's 256 values.
     """
     foreground = (np.asarray(inputs, np.float64) - BACKGROUND) / (1 - BACKGROUND)
     pixels = np.rint(255 * foreground).astype(np.uint8)[None]  # (1, 784)
@@ -38,10 +38,10 @@ def rotate(inputs: ArrayLike, degrees: float) -> Floats:
 
 
 def rotated(examples: Examples, degrees: float) -> Examples:
-    """Return all the examples rotated as `rotate` does it, with the labels that they have.
+    """Return all examples rotated as by `rotate`, with their labels.
 
-    They are pixels, as the examples are: one byte each, so that 60,000 digits take 47 MB. Rotate part after
-    part, `examples[:10_000]` and so on, where that is too much.
+    Pixels are one byte each, so 60,000 digits take 47 MB. To save memory, rotate them in parts:
+    `examples[:10_000]` and so on.
     """
     if degrees == 0:
         return examples
@@ -50,19 +50,19 @@ def rotated(examples: Examples, degrees: float) -> Examples:
 
 @dataclass(frozen=True)
 class Distortion:
-    """A digit as if the same person had written it once more, in a hurry, on a moving bus.
+    """Random distortion of a digit, as if its writer had written it again, in a hurry, on a moving bus.
 
-    As a whole it is rotated, rescaled, sheared and shifted a little; and besides, each part of it is pulled
-    somewhere else, parts that are near each other nearly the same way. (Elastic distortions: Simard, Steinkraus
-    and Platt, "Best practices for convolutional neural networks applied to visual document analysis", 2003.)
-    How much, at most (how much it is each time is drawn at random):
+    It rotates, rescales, shears and shifts the whole digit a little. A smooth displacement field then pulls
+    neighbouring parts nearly alike. (Elastic distortions: Simard, Steinkraus and Platt, "Best practices for
+    convolutional neural networks applied to visual document analysis", 2003.) The first four fields are limits;
+    each digit gets random values within them:
 
     `rotation`  degrees, either way
-    `scaling`   share by which it is larger or smaller, in each direction on its own
+    `scaling`   fraction larger or smaller, down and across independently
     `shear`     pixels to the side for each pixel up
     `shift`     pixels, in each direction
-    `alpha`     how strongly its parts are pulled: with 20, the usual pull is of about a pixel
-    `sigma`     how near each other parts are that are pulled alike, in pixels
+    `alpha`     strength of the displacements: with 20, a typical one is about a pixel
+    `sigma`     width of the smoothing, in pixels: parts nearer than this are pulled alike
     """
 
     rotation: float = 6.0
@@ -73,12 +73,12 @@ class Distortion:
     sigma: float = 4.0
 
     def __call__(self, pixels: Bytes, random: np.random.Generator, frames: Floats | None = None) -> Bytes:
-        """Return other pixels for these, shape (n, 784), one byte each; the same generator gives the same.
+        """Return distorted pixels, shape (n, 784), one byte each; the same generator state gives the same result.
 
-        Each digit is distorted in its own way. Only the pulls, which are much work, are drawn for every tenth digit,
-        and each takes two of them: one for down, one for the right.
+        Each digit is distorted in its own way. Displacement fields are slow to compute, so there is one for every ten
+        digits, and at least two. Each digit takes two of them at random: one for down, one for right.
 
-        frames  which part of its picture each digit is: distort what `in_frames` would make of them
+        frames  the part of its picture that each digit fills: distorts the result of `in_frames`, in one step
         """
         matrices = self._matrices(len(pixels), random, frames)  # (n, 2, 3)
         fields = self._fields(max(2, len(pixels) // SHARED), random)  # (m, 784)
@@ -86,11 +86,11 @@ class Distortion:
         return (kernel.resample if kernel.READY else _resample)(pixels, matrices, fields, which)
 
     def weaker(self, part: float) -> Distortion:
-        """Return this distortion with a part (0..1) of its strength; what is pulled alike stays as it is."""
+        """Return this distortion with a part (0..1) of its strength; `sigma` stays."""
         return replace(self, **{name: part * most for name, most in asdict(self).items() if name != "sigma"})
 
     def _matrices(self, count: int, random: np.random.Generator, frames: Floats | None = None) -> Integers:
-        """Draw where digits come from as a whole: shape (count, 2, 3), as `_resample` takes it."""
+        """Draw random affine transformations, shape (count, 2, 3), in the format of `_resample`."""
         places = np.empty((count, 2, 3))
         matrix, shift = places[:, :, :2], places[:, :, 2]  # (count, 2, 2), (count, 2)
         matrix[:] = np.moveaxis(_rotation_matrix(random.uniform(-self.rotation, self.rotation, count)), 2, 0)
@@ -105,10 +105,10 @@ class Distortion:
         return _whole(places)
 
     def _fields(self, count: int, random: np.random.Generator) -> Integers:
-        """Draw by how much each pixel is pulled, in one direction: shape (count, 784), as `_resample` takes it."""
+        """Draw displacement fields, along one axis: shape (count, 784), in the format of `_resample`."""
         noise = random.integers(-127, 128, (count, SIDE, SIDE), np.int8).astype(_QUICK)
         smoothing, strength = _smoothing(self.sigma), round(self.alpha * 4096 * 128 / 127)  # 1 at 127
-        # Whole numbers below 2 to 24, which a float32 holds exactly: the same on every computer.
+        # Integers below 2 to the power of 24, exact in a float32: the same on every computer.
         half = (smoothing @ noise).astype(np.int32) + 64 >> 7
         fields = (half.astype(_QUICK) @ smoothing).astype(np.int64) * strength >> 20
         whole: Integers = fields.astype(np.int32).reshape(-1, PIXELS)
@@ -116,33 +116,33 @@ class Distortion:
 
 
 def in_frames(pixels: Bytes, frames: Floats) -> Bytes:
-    """Return new pixels for these, shape (n, 784), one byte each: each digit as it looks in its frame.
+    """Return new pixels, shape (n, 784), one byte each: each digit transformed by its frame.
 
-    frames  where the new picture comes from in the old one, shape (n, 2, 3): down and right of its top left pixel. The
-            first column is multiplied by how many pixels a new pixel is below the middle, the second by how many it is
-            to the right of it, and the third is added
+    frames  affine maps from a new pixel to its source, shape (n, 2, 3). The source (down, right) counts from the old
+            picture's top left pixel: the first column times the new pixel's distance below the middle, plus the second
+            times its distance right of the middle, plus the third; in pixels
     """
     fields, which = np.zeros((1, PIXELS), np.int32), np.zeros((len(pixels), 2), np.int32)
     return (kernel.resample if kernel.READY else _resample)(pixels, _whole(frames), fields, which)
 
 
 def _whole(frames: Floats) -> Integers:
-    """Return frames as `_resample` takes them."""
+    """Convert frames to the integers that `_resample` takes."""
     halves = frames * (0.5, 0.5, 1.0)
     whole: Integers = np.rint(halves * _PLACE).astype(np.int32)
     return whole
 
 
 def _rotation(degrees: float, count: int) -> Floats:
-    """Return the frames, (count, 2, 3), in which so many digits are rotated about the middle of their pictures."""
+    """Return `count` equal frames, (count, 2, 3), that rotate a digit about the middle of its picture."""
     frame = np.column_stack([_rotation_matrix(degrees), [_MIDDLE, _MIDDLE]])
     return np.broadcast_to(frame, (count, 2, 3))
 
 
 def _rotation_matrix(degrees: float | Floats) -> Floats:
-    """Return what turns a pixel's place (down, right of the middle) back to where it comes from: (2, 2).
+    """Return the matrix, (2, 2), from a new pixel to its source, both as (down, right) of the middle.
 
-    Of degrees of shape (n,), it is (2, 2, n).
+    For degrees of shape (n,), its shape is (2, 2, n).
     """
     angle = np.deg2rad(degrees)
     return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -150,9 +150,9 @@ def _rotation_matrix(degrees: float | Floats) -> Floats:
 
 @lru_cache
 def _smoothing(sigma: float) -> NDArray[Any]:
-    """Return the matrix, (28, 28), that puts in each place the mean of those around it: a bell of that width.
+    """Return the matrix, (28, 28), of a Gaussian blur along one axis, with standard deviation `sigma` in pixels.
 
-    In 4096ths, so that sums of 28 stay below 2 to 24.
+    In 4096ths, so that sums of 28 stay below 2 to the power of 24.
     """
     apart = np.subtract.outer(np.arange(SIDE), np.arange(SIDE))
     bell = np.exp(-0.5 * (apart / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
@@ -161,18 +161,17 @@ def _smoothing(sigma: float) -> NDArray[Any]:
 
 
 def _resample(pixels: Bytes, matrices: Integers, fields: Integers, which: Integers) -> Bytes:
-    """Return new pictures for these, shape (n, 784), one byte each.
+    """Return resampled pictures, shape (n, 784), one byte each: the fallback without the compiled kernel.
 
-    This is for where there is no compiled kernel. kernel/distort.c does the same with whole numbers only, so the same
-    bytes come of it on every computer; this is slower, and a pixel may differ by 1.
+    kernel/distort.c does the same in integer arithmetic, with the same bytes on every computer. This is slower, and a
+    pixel may differ by 1.
 
-    matrices  where a digit's new pixels come from as a whole, down and right: shape (n, 2, 3), in 65,536ths of a pixel;
-              the first column is multiplied by how many halves of a pixel a new pixel is below the middle, the second
-              by how many it is to the right of it, and the third is added
-    fields    what may be added to that, shape (m, 784), in the same unit
-    which     the fields that are, down and right, shape (n, 2)
+    matrices  affine maps from a new pixel to its source, shape (n, 2, 3), as frames in `in_frames`, but in 65,536ths
+              of a pixel, and the new pixel's distances from the middle count in half pixels
+    fields    displacements that may be added to the source, shape (m, 784), in the same unit
+    which     indices of the two fields that each digit adds, down and right, shape (n, 2)
     """
-    from scipy import ndimage  # only now: it takes a Pi Zero seconds
+    from scipy import ndimage  # imported late: it takes a Pi Zero seconds
 
     grid = 2 * np.indices((SIDE, SIDE)).reshape(2, PIXELS) - (SIDE - 1)  # (2, 784)
     new = np.empty((len(pixels), PIXELS), np.uint8)

@@ -1,4 +1,4 @@
-"""What can be wrong with a file, in one sentence: which file, what is wrong with it, and what to do."""
+"""Exceptions for files that cannot be used. Each message says which file, what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from mynn.words import _, marked
 
-# What Linux says most often, which Python passes on in English.
+# Linux's most common errors, listed for translation: Python passes them on in English.
 REASONS = (
     marked("no such file or directory"),
     marked("permission denied"),
@@ -37,13 +37,13 @@ def reason(error: OSError) -> str:
 
 @contextmanager
 def os_errors_as(sentence: str, *, path: str | os.PathLike[str], kind: type[ValueError] = DataError) -> Iterator[None]:
-    """Make an OSError a DataError, or another kind.
+    """Turn an OSError into a DataError, or another `kind`.
 
-    The sentence, which is marked for translation, has {reason} where the system's reason goes.
+    sentence: the message, marked for translation, with {reason} for the system's reason
     """
     try:
         yield
     except BrokenPipeError:
-        raise  # nobody reads what is printed: no fault of the file
+        raise  # the reader of our output is gone; the file is not at fault
     except OSError as error:
         raise kind(f"{path}: {_(sentence).format(reason=reason(error))}") from error

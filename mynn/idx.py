@@ -1,4 +1,4 @@
-"""MNIST as it was published: two files of pixels and two of labels, in the format IDX, and mostly compressed."""
+"""Reader for IDX, the format in which MNIST was published: files of pixels, files of labels, mostly compressed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mynn.errors import DataError
 from mynn.rows import LABELS, PIXELS, SIDE
 from mynn.words import _
 
-PICTURES, NUMBERS = b"\0\0\x08\x03", b"\0\0\x08\x01"  # how a file of pixels begins, and one of labels
+PICTURES, NUMBERS = b"\0\0\x08\x03", b"\0\0\x08\x01"  # magic numbers of a file of pixels, and of labels
 
 File = BufferedReader | gzip.GzipFile | lzma.LZMAFile
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[File]:
-    """Open a file that may be compressed by gzip or xz, whatever its name; one that is damaged is a DataError."""
+    """Open a file and unpack gzip or xz, which its first bytes show. Raise DataError if it is damaged."""
     with path.open("rb") as file:
         head = file.peek(6)
         try:
@@ -42,10 +42,10 @@ def opened(path: Path) -> Iterator[File]:
 
 
 def rows(file: File, path: Path, limit: int | None) -> Bytes:
-    """Return the digits of an opened file of pixels, with their labels in front: shape (n, 785).
+    """Return the digits of an open file of pixels, each after its label: shape (n, 785).
 
-    The labels are in the file beside it, `train-labels-idx1-ubyte` for `train-images-idx3-ubyte`. What does not fit
-    together, or is no digits of 28 x 28, is a DataError.
+    The labels are in the file beside it, `train-labels-idx1-ubyte` for `train-images-idx3-ubyte`. Raise DataError
+    if the two files do not match, or hold anything but labelled digits of 28 x 28.
     """
     beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
     if beside == path:
@@ -65,7 +65,7 @@ def rows(file: File, path: Path, limit: int | None) -> Bytes:
 
 
 def _count(file: File, path: Path, kind: bytes, *sides: int) -> int:
-    """Return how many there are in a file, if it is of this kind."""
+    """Read the header and return the number of items. Raise DataError if the kind or the picture size differs."""
     head = file.read(8 + 4 * len(sides))
     if head[:4] != kind or head[8:] != b"".join(side.to_bytes(4, "big") for side in sides):
         pictures = _("this is no IDX file of pictures of 28 x 28; fetch it again")
@@ -74,7 +74,7 @@ def _count(file: File, path: Path, kind: bytes, *sides: int) -> int:
 
 
 def _read(file: File, path: Path, size: int, whole: bool) -> bytes:
-    """Return so many bytes of a file, and see whether they are all of it: then what compressed it checks their sum."""
+    """Read `size` bytes. If `whole`, the file must end there: at its end, gzip and xz verify their checksums."""
     content = file.read(size)
     if len(content) < size or (whole and file.read(1)):
         raise DataError(f"{path}: " + _("this file is cut off, or too long; fetch it again"))

@@ -1,6 +1,6 @@
-"""What lessons say of themselves: their first heading, the tasks that their cells check, and their metadata `mynn`.
+"""Lesson index: each notebook's first heading, the tasks that its cells check, and its metadata `mynn`.
 
-That is, {"lesson": 4, "minutes": 10, "learn": "A network learns to read from 60,000 digits"}.
+An example of that metadata: {"lesson": 4, "minutes": 10, "learn": "A network learns to read from 60,000 digits"}.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ CHECKED = re.compile(rf"^check\(({NAME}),", re.M)
 
 @dataclass
 class Lesson:
-    """A lesson. What is missing or damaged in its notebook keeps its default.
+    """Description of a lesson. A field that is missing or damaged in the notebook keeps its default.
 
-    lesson   its place in the order in which a class meets them, from 1 on; 0 is the last
-    minutes  how long it takes a Pi Zero
-    learn    what is learnt
-    tasks    the names of its tasks, in their order
+    lesson   position in the course, from 1; 0 sorts last
+    minutes  run time on a Pi Zero
+    learn    learning goal, one sentence
+    tasks    names of the tasks, in order
     """
 
     title: str
@@ -37,7 +37,7 @@ class Lesson:
 
 
 def outline(folder: Path) -> dict[str, Lesson]:
-    """Return the lessons in a folder by their names without `.ipynb`, in the order in which a class meets them."""
+    """Return the lessons in a folder, in course order, by file name without `.ipynb`."""
     paths = [path for path in folder.glob("[!.]*.ipynb") if path.is_file()]
     lessons = [(path.stem, _described(path, path.stat().st_mtime_ns)) for path in paths]
     return dict(sorted(lessons, key=lambda item: (item[1].lesson or math.inf, item[0])))
@@ -45,7 +45,7 @@ def outline(folder: Path) -> dict[str, Lesson]:
 
 @functools.cache
 def _described(path: Path, changed: int) -> Lesson:
-    """Return what a notebook says of itself; it is read again when it has changed."""
+    """Return a notebook's description. `changed`, its modification time, is part of the cache key."""
     lesson = Lesson(path.stem.replace("_", " "))
     with suppress(*NOT_AS_EXPECTED):
         notebook = json.loads(path.read_bytes())

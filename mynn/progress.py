@@ -1,4 +1,4 @@
-"""How far a long piece of work is, and how much memory it took."""
+"""Progress bar for the terminal, and the peak memory of this process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import time
 from pathlib import Path
 
 _WIDTH = 30
-_PAUSE = 0.2  # seconds between two drawings: drawing costs a slow computer time too
+_PAUSE = 0.2  # seconds between redraws, which take time on a slow computer
 
 
 class Bar:
-    """Draws `what [#####-----] 51 %, 12 s left` on the terminal, over and over; where there is none, nothing.
+    """Progress bar, `what [#####-----] 51 %, 12 s left`, redrawn in place; silent without a terminal.
 
-    It goes to the error stream, so that a program that reads the results is not disturbed. Call it with how
-    much is done and how much there is to do.
+    It writes to stderr, so that stdout carries the results only. Call it with the amounts done and in total.
     """
 
     def __init__(self, what: str) -> None:
@@ -24,7 +23,7 @@ class Bar:
         self.shown = sys.stderr.isatty()
 
     def __call__(self, done: int, total: int) -> None:
-        """Redraw the bar, if it is time."""
+        """Redraw the bar, unless the last redraw was just now."""
         now = time.monotonic()
         if not self.shown or (done < total and now < self.drawn + _PAUSE):
             return
@@ -37,8 +36,8 @@ class Bar:
 
 
 def peak_mib() -> float:
-    """Return the most memory that this process has had so far, in MiB; on Windows, 0."""
-    # Not getrusage where there is /proc: what it says of a child process begins with the peak of its parent.
+    """Return the peak memory (resident set) of this process so far, in MiB; 0 on Windows."""
+    # /proc before getrusage, whose figure in a child process starts at its parent's peak.
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:  # a Mac, or a sandbox

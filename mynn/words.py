@@ -1,9 +1,9 @@
-"""What people read, in their language: English, which stands in the code, or what `locale/` has for it.
+"""Translation by gettext: texts are in English in the code, and their translations in `locale/`.
 
     print(_("There are {count} digits.").format(count=len(digits)))
     print(ngettext("{count} task", "{count} tasks", count).format(count=count))
 
-The variable MYNN_LANGUAGE says which language; without it, and where a translation is missing, it is English.
+The environment variable MYNN_LANGUAGE sets the language. Without it, or without a translation, texts stay English.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gettext import GNUTranslations
 
 VARIABLE = "MYNN_LANGUAGE"
-# By their codes, as each calls itself; locale/ has a folder for each but English.
+# Language code: its own name for itself. locale/ has a folder for each but English.
 LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español"}
 CATALOGS = Path(__file__).parent / "catalogs"
 
@@ -30,21 +30,21 @@ def language() -> str:
 
 
 def lessons_folder(folder: Path) -> str:
-    """Return where in a folder of lessons those in the reader's language are: "de/", or "" for the folder itself."""
+    """Return the subfolder of lessons in the reader's language, such as "de/", or "" for the folder itself."""
     return f"{language()}/" if language() != "en" and (folder / language()).is_dir() else ""
 
 
 def _(text: str, folder: Path | None = None) -> str:
-    """Return a text in the reader's language. Its {places} are filled in afterwards, by `format`.
+    """Return a text in the reader's language. The caller fills its {placeholders} with `format`.
 
-    folder: of the catalogs, if not ours.
+    folder: the folder of catalogs, if not mynn's
     """
     catalog = _catalog(folder or CATALOGS, language())
-    return catalog.gettext(text) if catalog and text else text  # for "" a catalog has what it says of itself
+    return catalog.gettext(text) if catalog and text else text  # "" would return the catalog's header
 
 
 def ngettext(one: str, many: str, count: int, folder: Path | None = None) -> str:
-    """Return the one of two texts that belongs to a number, in the reader's language."""
+    """Return the singular or plural text for a number, in the reader's language."""
     catalog = _catalog(folder or CATALOGS, language())
     if catalog is None:
         return one if count == 1 else many
@@ -52,21 +52,21 @@ def ngettext(one: str, many: str, count: int, folder: Path | None = None) -> str
 
 
 def marked(text: str) -> str:
-    """Return a text as it is: it is translated by `_` where it is used, and goes into the catalogs from here."""
+    """Return a text unchanged, like gettext_noop: extraction finds it here, and `_` translates it where it is used."""
     return text
 
 
 def browser_catalog() -> str:
-    """Return what words.js needs for the reader's language, as JavaScript."""
+    """Return the catalog in the reader's language for words.js, as JavaScript."""
     path = CATALOGS / f"{language()}.js"
     return (path if path.exists() else Path(__file__).with_name("catalog.js")).read_text(encoding="utf-8")
 
 
 def in_figures(text: str) -> str:
-    """Return a number that Python has written, such as "12,345.6" or "93.8%", as the reader's language has it."""
+    """Convert a number in Python's notation, such as "12,345.6" or "93.8%", to that of the reader's language."""
     if language() == "en":
         return text
-    text = re.sub(r"(?<!\d)(\d),(\d{3})(?![\d,])", r"\1\2", text)  # four digits have no gap
+    text = re.sub(r"(?<!\d)(\d),(\d{3})(?![\d,])", r"\1\2", text)  # four digits are not grouped
     text = re.sub(r" ?%$", "\N{NO-BREAK SPACE}%", text)
     return text.translate({ord(","): "\N{NARROW NO-BREAK SPACE}", ord("."): ","})
 
@@ -74,9 +74,9 @@ def in_figures(text: str) -> str:
 @cache
 def _catalog(folder: Path, code: str) -> GNUTranslations | None:
     path = folder / f"{code}.mo"
-    if not path.exists():  # as that of English
+    if not path.exists():  # English has none
         return None
-    from gettext import GNUTranslations  # only now: a Pi Zero takes its time for each module
+    from gettext import GNUTranslations  # imported late: each module costs a Pi Zero time
 
     with path.open("rb") as file:
         return GNUTranslations(file)
