@@ -1,4 +1,4 @@
-"""`python -m mynn` is the command `mynn`."""
+"""Entry point of `python -m mynn`, the same as the command `mynn`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What kinds of arrays there are."""
+"""Type aliases for numpy arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks in files: one .npz each, which is either right or refused; and as browsers send them."""
+"""Model serialization: a network as a validated .npz file, or as the bytes that browsers exchange."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mynn.files import check_place, replacing
 from mynn.rows import LABELS, PIXELS
 from mynn.words import _, marked
 
-FORMAT = "mynn network"  # written into every saved file, so that another program's .npz is refused
-VERSION = 2  # of what a saved file holds; raise it when that changes
+FORMAT = "mynn network"  # stored in each file, so that `load` refuses the .npz of another program
+VERSION = 2  # of the file format; raise it with each change
 
 FIELDS = ("wih", "who", "learning_rate", "rule")
 NOT_HERE = marked("the network cannot be saved here ({reason}); choose another file")
@@ -27,7 +27,7 @@ Fields = dict[str, Any]
 
 
 def save(path: str | os.PathLike[str], network: Fields) -> None:
-    """Write a network's fields under exactly this name, whole or not at all, if `load` will take them; see `check`."""
+    """Write a network's fields under exactly this name, whole or not at all. Raise NetworkFileError; see `check`."""
     path = Path(path)
     _check_old(path)
     try:
@@ -41,7 +41,7 @@ def save(path: str | os.PathLike[str], network: Fields) -> None:
 
 
 def check(path: str | os.PathLike[str]) -> None:
-    """Refuse, as a NetworkFileError, a path that `save` cannot write, or that has anything but a network in it."""
+    """Raise NetworkFileError if `save` cannot write this path, or a file there is not a network."""
     path = Path(path)
     with os_errors_as(NOT_HERE, path=path, kind=NetworkFileError):
         check_place(path)
@@ -49,12 +49,12 @@ def check(path: str | os.PathLike[str]) -> None:
 
 
 def _check_old(path: Path) -> None:
-    """Refuse to replace what is not a network: a lesson, or a picture. An empty file is nothing."""
+    """Raise NetworkFileError if the file exists and is not a network, such as a lesson. An empty file is fine."""
     if not path.is_file() or not path.stat().st_size:
         return
     try:
         ours = str(_arrays(path, "format")["format"]) == FORMAT
-    except Exception:  # whatever it is
+    except Exception:  # not an .npz, or a damaged one
         ours = False
     if not ours:
         sentence = _("this file exists and is not a network; choose another file, or remove it")
@@ -62,13 +62,13 @@ def _check_old(path: Path) -> None:
 
 
 def _arrays(path: str | os.PathLike[str], *names: str) -> Fields:
-    """Return those of the file's arrays that it has, and read nothing else: a zip can be large in a small file."""
+    """Return the named arrays that the file has. Nothing else is unpacked, as a guard against zip bombs."""
     arrays = {}
     with zipfile.ZipFile(path) as archive:
         for name in names:
             with suppress(KeyError):
                 about = archive.getinfo(f"{name}.npy")
-                if about.file_size > checks.LARGEST + 4096:  # with its head
+                if about.file_size > checks.LARGEST + 4096:  # with the .npy header
                     raise ValueError(f"{name} is too large")
                 with archive.open(about) as member:
                     arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
@@ -76,12 +76,12 @@ def _arrays(path: str | os.PathLike[str], *names: str) -> Fields:
 
 
 def load(path: str | os.PathLike[str]) -> Fields:
-    """Return what `save` wrote: wih, who, learning_rate and rule; anything else is a NetworkFileError."""
+    """Return the fields that `save` wrote: wih, who, learning_rate and rule. Raise NetworkFileError for other files."""
     try:
         saved = _arrays(path, "format", "version", *FIELDS)
     except FileNotFoundError:
         raise NetworkFileError(f"{path}: " + _("there is no such file; save a network there first")) from None
-    except Exception as error:  # a damaged zip shows itself as any of a dozen kinds of error
+    except Exception as error:  # a damaged zip raises any of a dozen kinds of error
         raise _refused(path, _("it is damaged, or not an .npz file")) from error
 
     if str(saved.get("format")) != FORMAT:
@@ -100,12 +100,12 @@ def load(path: str | os.PathLike[str]) -> Fields:
 
 
 def for_browser(wih: Floats, who: Floats) -> bytes:
-    """Return the weights of a network for digits as network.js has them: one after the other, as float32."""
+    """Return the weights of a network for digits in the format of network.js: wih, then who, row by row, as float32."""
     return b"".join(array.astype("<f4").tobytes() for array in (wih, who))
 
 
 def from_browser(sent: bytes) -> tuple[Floats, Floats]:
-    """Return the weights that network.js has sent, if they can be those of a network for digits: else a ValueError."""
+    """Return wih and who from the bytes that network.js sent. Raise ValueError if they are not of a digit network."""
     hidden, rest = divmod(len(sent), 4 * (PIXELS + LABELS))
     if rest or not hidden:
         raise ValueError(_("these are not the weights of a network for digits"))

@@ -1,4 +1,4 @@
-"""What is handed to a network, checked: what is wrong with it, and what was expected."""
+"""Validation of arguments to a network. Messages say what is wrong, and what was expected."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mynn.arrays import Floats
 from mynn.words import _, in_figures
 
 RULES = ("book", "gradient", "cross-entropy")  # of NeuralNetwork, in kernel.c's order
-LARGEST = 1 << 28  # bytes of a network's weights on either side: some 40,000 hidden nodes
-HIGHEST_RATE = 10.0  # far above any that works: beyond it, each example wipes out what the others taught
+LARGEST = 1 << 28  # bytes: limit of wih, and of who; some 40,000 hidden nodes
+HIGHEST_RATE = 10.0  # far above any useful rate: beyond it, each example undoes the learning from the others
 
 
 def learning_rate(rate: float) -> float:
-    """Return a learning rate as a float, if it is above 0 and not absurd; else it is a ValueError."""
+    """Return a learning rate as a float. Raise ValueError unless 0 < rate <= HIGHEST_RATE, TypeError for no number."""
     if not isinstance(rate, Real):
         raise TypeError(_("the learning rate must be a number, not {value}").format(value=shown(rate)))
     if not 0 < rate <= HIGHEST_RATE:  # nan is neither
@@ -31,7 +31,7 @@ def learning_rate(rate: float) -> float:
 
 
 def rule(name: str) -> str:
-    """Return a rule's name as it is, if there is such a rule; else it is a ValueError."""
+    """Return a rule's name unchanged. Raise ValueError for an unknown rule."""
     if name not in RULES:
         sentence = _("there is no rule {name}; choose one of {rules}")
         raise ValueError(sentence.format(name=repr(name), rules=", ".join(RULES)))
@@ -39,10 +39,10 @@ def rule(name: str) -> str:
 
 
 def weights(wih: ArrayLike, who: ArrayLike) -> None:
-    """Refuse weights that are not a network's, of float64 or float32 and finite: a ValueError."""
+    """Raise ValueError unless the weights fit together, are float64 or float32, small enough, and finite."""
     try:
-        first, last = np.asarray(wih), np.asarray(who)  # a student may have set lists
-    except ValueError:  # of rows that are not equally long
+        first, last = np.asarray(wih), np.asarray(who)  # a student may have assigned lists
+    except ValueError:  # rows of different lengths
         raise ValueError(_("its arrays do not fit together")) from None
     if first.ndim != 2 or last.ndim != 2 or last.shape[1] != first.shape[0]:
         raise ValueError(_("its arrays do not fit together"))
@@ -56,7 +56,7 @@ def weights(wih: ArrayLike, who: ArrayLike) -> None:
 
 
 def result(array: Floats, wih: Floats, who: Floats) -> Floats:
-    """Return what a network with these weights answered, if it is finite; else it is a ValueError."""
+    """Return a network's answer unchanged. Raise ValueError, with the cause, if it is not finite."""
     if not np.isfinite(array).all():
         weights(wih, who)
         raise ValueError(_("its inputs or weights are so large that their sums are not numbers"))
@@ -64,9 +64,9 @@ def result(array: Floats, wih: Floats, who: Floats) -> Floats:
 
 
 def whole(name: str, number: int, least: int = 1) -> int:
-    """Return a whole number as it is, if it is not less than the least; else it is a TypeError or a ValueError.
+    """Return a whole number unchanged. Raise TypeError if it is not one, ValueError if it is below `least`.
 
-    name: of an argument, or what it is, marked for translation.
+    name: the argument's name or description for the message, marked for translation
     """
     try:
         operator.index(number)
@@ -82,7 +82,7 @@ def whole(name: str, number: int, least: int = 1) -> int:
 def signals(name: str, values: ArrayLike, nodes: int, dtype: DTypeLike) -> NDArray[Any]:
     """Return values as an array of shape (nodes,).
 
-    A TypeError if they are no numbers, a ValueError if not so many, or if one is nan or infinite.
+    Raise TypeError if they are not numbers, ValueError if their shape differs, or one is nan or infinite.
     """
     try:
         array = np.asarray(values, dtype)
@@ -96,7 +96,7 @@ def signals(name: str, values: ArrayLike, nodes: int, dtype: DTypeLike) -> NDArr
 
 
 def finite(name: str, array: NDArray[Any]) -> None:
-    """Refuse nan and infinity, from which all weights would become nan: a ValueError."""
+    """Raise ValueError for nan or infinity, which would turn all weights into nan."""
     if not np.isfinite(array).all():
         sentence = _("{name} must be numbers, but one of them is {value}")
         raise ValueError(sentence.format(name=name, value=array[~np.isfinite(array)][0]))
@@ -111,9 +111,9 @@ def _misshapen(name: str, array: NDArray[Any], nodes: int) -> str:
 
 
 def rows(array: NDArray[Any], nodes: int) -> None:
-    """Refuse examples for a network of other inputs, or with inputs that are not finite: a ValueError.
+    """Raise ValueError if examples have another number of inputs than the network, or inputs that are not finite.
 
-    Inputs that are no numbers are a TypeError.
+    Raise TypeError if inputs are not numbers.
     """
     if array.dtype.kind not in "uif":
         raise TypeError(_("inputs must be numbers, not {dtype}").format(dtype=array.dtype))
@@ -125,7 +125,7 @@ def rows(array: NDArray[Any], nodes: int) -> None:
 
 
 def labels(array: NDArray[Any], nodes: int) -> None:
-    """Refuse labels that the network has no output for: a ValueError."""
+    """Raise ValueError for a label without an output."""
     if len(array) and not 0 <= array.min() <= array.max() < nodes:
         wrong = array.min() if array.min() < 0 else array.max()
         sentence = _("there is a label {label}, but this network has outputs only for 0 to {last}")
@@ -133,5 +133,5 @@ def labels(array: NDArray[Any], nodes: int) -> None:
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it: its kind, and not too much of it."""
+    """Return a value for a message: its type and a shortened repr."""
     return "None" if value is None else f"{type(value).__name__} {reprlib.repr(value)}"

@@ -1,4 +1,4 @@
-"""Damage, as with brains: a network without some of its hidden nodes."""
+"""Lesion experiment: a network without some of its hidden nodes, like a damaged brain."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mynn.words import _
 
 
 def damage(network: NeuralNetwork, nodes: int, *, seed: int | None = None) -> NeuralNetwork:
-    """Return a new network without so many hidden nodes, chosen at random; the old one stays as it is.
+    """Return a copy of the network without `nodes` hidden nodes, chosen at random.
 
-    The same seed takes the same nodes (None: others each time), and with a larger number the same ones and
-    more. At least one must be left: a number below 0, or not below the number of hidden nodes, is a ValueError.
+    The same seed removes the same nodes (None: others each time), and with a larger number those and more.
+    Raise ValueError if the number is negative, or no hidden node would be left.
     """
     hidden = len(network.wih)
     if not 0 <= nodes < hidden:
@@ -22,7 +22,7 @@ def damage(network: NeuralNetwork, nodes: int, *, seed: int | None = None) -> Ne
         raise ValueError(sentence.format(nodes=nodes, hidden=hidden, most=hidden - 1))
     order = np.random.default_rng(seed).permutation(hidden)
     kept = np.sort(order[nodes:])
-    damaged = copy.copy(network)  # learning rate and rule too; its weights are replaced by the next two lines
+    damaged = copy.copy(network)  # shallow: the next two lines replace its weights
     damaged.wih = network.wih[kept]  # (kept, inputs)
     damaged.who = np.ascontiguousarray(network.who[:, kept])  # (outputs, kept)
     return damaged

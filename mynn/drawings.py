@@ -1,8 +1,7 @@
-"""A student's own test set: what was drawn on the pad and kept, with its label, in `my_digits.csv`.
+"""A student's own test set: drawings from the pad, each with its label, in `my_digits.csv`.
 
-The file is in MNIST's format, one drawing a line, `label,784 pixels`: `read_csv` reads it too. It is written whole,
-under another name first, so that a power cut leaves the old one or the new one. A line that is damaged all the same
-stays as it is, and the others are read and kept without it.
+The file is in MNIST's CSV format, `label,784 pixels` on each line, so `read_csv` reads it too. It is replaced
+atomically: a power cut leaves the old file or the new one. A damaged line stays in the file and is skipped on reading.
 """
 
 from __future__ import annotations
@@ -20,10 +19,9 @@ from mynn.words import _
 
 
 def my_digits(path: str | os.PathLike[str] = NAME) -> Examples:
-    """Return the drawings that are kept, in the order of keeping; none, where there is no file.
+    """Return the stored drawings, in the order of storing; without a file, empty Examples.
 
-    Damaged lines are left out, and a sentence says how many. A file that cannot be read, or is far too large, is a
-    DataError.
+    Skip damaged lines, and print how many there are. Raise DataError if the file cannot be read, or is far too large.
     """
     lines = rows.read(Path(path))
     whole = [line for line in lines if rows.is_whole(line)]
@@ -37,9 +35,9 @@ def my_digits(path: str | os.PathLike[str] = NAME) -> Examples:
 
 
 def count(path: str | os.PathLike[str] = NAME) -> list[int]:
-    """Return how many drawings of each digit are kept: ten numbers.
+    """Return the number of stored drawings of each digit: ten numbers.
 
-    Commas are counted, and the pixels not looked at: for a Pi Zero that makes a difference at each touch.
+    Commas are counted, but pixels not validated, to keep the pad responsive on a Pi Zero.
     """
     lines = rows.read(Path(path))
     labels = [int(line[:1]) for line in lines if line[:1].isdigit() and line.count(b",") == PIXELS]
@@ -47,16 +45,16 @@ def count(path: str | os.PathLike[str] = NAME) -> list[int]:
 
 
 def keep(label: int, pixels: Bytes, path: str | os.PathLike[str] = NAME) -> None:
-    """Keep a drawing: its label, 0..9, and its pixels, 0..255, shape (784,).
+    """Store a drawing: its label, 0..9, and its pixels, 0..255, shape (784,).
 
-    One that is there already gets this label, and stays a single one. Where 2,000 are kept, or the file cannot be
-    written, it is a DataError.
+    A drawing that is stored already gets the new label, and is not duplicated. Raise DataError if the file is full
+    (2,000 drawings) or cannot be written.
     """
     rows.add([_line(label, pixels)], Path(path))
 
 
 def take_back(label: int, pixels: Bytes, path: str | os.PathLike[str] = NAME) -> None:
-    """Remove a drawing that was kept, if it is there; all else stays."""
+    """Remove a stored drawing, if it is there."""
     line = _line(label, pixels)
     rows.change(Path(path), lambda lines: [other for other in lines if other != line])
 

@@ -1,6 +1,6 @@
-"""What scikit-learn asks of a network, so that `cross_val_score` and `GridSearchCV` work; here, nothing needs it.
+"""scikit-learn estimator interface, for `cross_val_score` and `GridSearchCV`; nothing else in mynn needs scikit-learn.
 
-What is public here is also a method of `NeuralNetwork`.
+`NeuralNetwork` has these functions as methods.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def get_params(network: NeuralNetwork, deep: bool = True) -> dict[str, Any]:
-    """Return what the network was made with, by the names of its construction's arguments; `deep` changes nothing."""
+    """Return the constructor's arguments for such a network, by name; `deep` has no effect."""
     hidden_nodes, input_nodes = network.wih.shape
     return {
         "input_nodes": input_nodes,
@@ -26,7 +26,7 @@ def get_params(network: NeuralNetwork, deep: bool = True) -> dict[str, Any]:
 
 
 def set_params(network: NeuralNetwork, **changes: Any) -> NeuralNetwork:
-    """Change some of these, and return the network; all but the learning rate and the rule make its weights anew."""
+    """Change some parameters, and return the network. Any but the learning rate and the rule reset its weights."""
     if changes.keys() <= {"learning_rate", "rule"}:
         for name, value in changes.items():
             setattr(network, name, value)
@@ -36,17 +36,17 @@ def set_params(network: NeuralNetwork, **changes: Any) -> NeuralNetwork:
 
 
 def untrained(network: NeuralNetwork) -> NeuralNetwork:
-    """Return a network that was made like this one."""
+    """Return an untrained network with the same parameters."""
     return type(network)(**network.get_params())
 
 
 def is_fitted(_network: NeuralNetwork) -> bool:
-    """Return that it can be asked, which it can from the start."""
+    """Return True: the network can be queried from the start."""
     return True
 
 
 def tags(_network: NeuralNetwork) -> Any:
-    """Return what kind of estimator it is."""
+    """Return scikit-learn's tags: a classifier that needs targets."""
     from sklearn.utils import ClassifierTags, Tags, TargetTags
 
     return Tags(estimator_type="classifier", target_tags=TargetTags(required=True), classifier_tags=ClassifierTags())

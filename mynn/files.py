@@ -1,7 +1,4 @@
-"""Files that are written whole or not at all, locks, and where a Pi has what is ready.
-
-Nothing here loads numpy.
-"""
+"""Atomic file replacement, file locks, and the folder of trained networks. Nothing here loads numpy."""
 
 from __future__ import annotations
 
@@ -18,34 +15,34 @@ from typing import BinaryIO
 if sys.platform != "win32":
     import fcntl
 
-PATIENCE = 10.0  # seconds until another program has written a pupil's file
+PATIENCE = 10.0  # seconds to wait while another program writes a pupil's file
 
 
 def networks_folder() -> Path:
-    """Return the folder of ready networks: where a Pi has them, or what the variable NETWORKS_DIR says."""
+    """Return the folder of trained networks: the variable NETWORKS_DIR, or the folder on a Pi."""
     return Path(os.environ.get("NETWORKS_DIR") or "/srv/mynn/networks")
 
 
 @contextmanager
 def replacing(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
-    """Give a new file, to write and read, that takes the path's place at the end.
+    """Yield a new file, open to write and read, that replaces the path at the end.
 
-    After an error or Ctrl-C the old one is untouched. A power cut leaves the old file or the new one, never a half:
-    what is written gets its name last. Where several processes write, the last one wins. A link stays a link, and a
-    file keeps its mode; a device is written into.
+    After an error or Ctrl-C the old file is untouched. A power cut leaves the old file or the new one, never half of
+    one: the new file is synced, then renamed. If several processes write, the last one wins. A symlink is followed, and
+    a file keeps its mode. A device or a pipe is written to directly.
 
-    mode: whatever is in the path's place, a link too, becomes a file with this mode.
+    mode: replace anything at the path, even a symlink, by a file with this mode
     """
     if mode is None:
         path = Path(os.path.realpath(path))
         if path.exists():
             mode = stat.S_IMODE(path.stat().st_mode)
-            if not path.is_file():  # or a folder, which says so itself
-                no_wait = getattr(os, "O_NONBLOCK", 0)  # for a reader of a pipe
+            if not path.is_file():  # a device or a pipe; opening a folder raises its own error
+                no_wait = getattr(os, "O_NONBLOCK", 0)  # without waiting for a pipe's reader
                 with open(path, "wb", opener=lambda name, flags: os.open(name, flags | no_wait)) as file:
                     yield file
                 return
-    new = path.with_name(f".~{path.name[:50]}.{os.urandom(8).hex()}")  # no student's work
+    new = path.with_name(f".~{path.name[:50]}.{os.urandom(8).hex()}")  # names like this are not collected as work
     at_first = 0o666 if mode is None else 0o600
     try:
         with open(new, "x+b", opener=lambda name, flags: os.open(name, flags, at_first)) as file:
@@ -60,26 +57,26 @@ def replacing(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
 
 
 def write_text(path: Path, text: str, mode: int | None = None) -> None:
-    """Replace a file with a text, whole or not at all."""
+    """Replace a file by a text, whole or not at all."""
     with replacing(path, mode) as file:
         file.write(text.encode())
 
 
 def check_place(path: Path) -> None:
-    """Raise the OSError that writing a file at this path would end with, before there is anything to write."""
+    """Raise the OSError that writing a file at this path would raise, without writing it."""
     with suppress(EOFError), replacing(path):
-        raise EOFError  # nothing is written
+        raise EOFError  # abandons the new file
 
 
 @contextmanager
 def locked(path: Path, seconds: float | None = None, mode: int = 0o666) -> Iterator[int]:
-    """Hold the lock of a folder, or of a file, which is created if need be. It ends with the process.
+    """Hold an exclusive lock on a folder, or on a file, which is created if missing. The lock ends with the process.
 
-    Yields its descriptor: a program that inherits it holds the lock for as long as it runs, too. On Windows, nothing is
+    Yield its descriptor: a child process that inherits it holds the lock, too, while it runs. On Windows, nothing is
     locked.
 
-    mode: of a new file; anybody who can open it can hold the lock forever. TimeoutError: another process held it for
-    that many seconds.
+    seconds: time to wait, then TimeoutError; None waits forever
+    mode: of a new file; anyone who can open the file can hold the lock forever
     """
     if sys.platform == "win32":
         yield -1
@@ -101,7 +98,7 @@ def locked(path: Path, seconds: float | None = None, mode: int = 0o666) -> Itera
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether another process holds a lock."""
+    """Return whether another process holds the lock on a path."""
     try:
         with locked(path, 0):
             return False

@@ -1,11 +1,10 @@
-"""Images of one's own: a PNG or JPEG, drawn or photographed, framed as MNIST's are.
+"""Image preprocessing: a PNG or JPEG of a digit, drawn or photographed, to 28 x 28 pixels like those in MNIST.
 
-MNIST's digits are light on dark in the files, of one size (their ink just fits into 20 x 20 pixels) and in
-one place (the ink's centre of mass is the middle of 28 x 28). A network knows nothing else, so a picture is
-brought to that in four steps: which side is ink, the dark or the light; take the paper away, with its
-shadows; find the digit; scale and place it, with a thicker pen where it is thin. A digit that is of that size
-and in that place already stays as it is. Grey edges stay grey all the way. (docs/develop/measurements-network.md
-has how well networks read pictures of seven styles framed like this.)
+MNIST's digits are light on dark, of one size (the ink just fits into 20 x 20 pixels) and in one place (its
+centre of mass is the middle of 28 x 28). A network knows nothing else. Four steps bring a picture there:
+decide whether ink is dark or light; remove the paper with its shadows; find the digit; scale and centre it,
+with a thicker pen if it is thin. A 28 x 28 picture whose digit has that size and place already is not scaled. Grey
+edges stay grey throughout. (docs/develop/measurements-network.md: how well networks read seven styles of pictures.)
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from mynn.errors import DataError, reason
 from mynn.mnist import SIDE
 from mynn.words import _, marked
 
-DIGIT_SIDE = 20  # MNIST's digits fit into so many pixels
-BARS_SIDE = 18  # and their bars into so many
-BAR = 0.4  # a row with so much ink, of the fullest row's, is part of a bar
-THINNEST = 1.75  # nineteen in twenty of MNIST's pens are thicker, in pixels
-WORKING_SIDE = 200  # larger pictures are made smaller first: less grain, less time
-MOST_PIXELS = 16_000_000  # a PNG of so many takes 64 MB of memory; a larger JPEG is decoded at a smaller size
+DIGIT_SIDE = 20  # pixels: MNIST's digits fit into this square
+BARS_SIDE = 18  # pixels: their bars fit into this one
+BAR = 0.4  # fraction of the fullest row's ink from which a row is part of a bar
+THINNEST = 1.75  # pixels: the pens of 95 % of MNIST are thicker
+WORKING_SIDE = 200  # pixels: larger pictures are shrunk first, for less grain and less time
+MOST_PIXELS = 16_000_000  # 64 MB of memory as a PNG; a larger JPEG is decoded at a smaller size
 
-CONTRAST = 20  # ink is at least so much darker than its paper, of 255 levels
-OUTSTANDING = 8  # and so many times as much as the paper's own grain is uneven
-FAINTEST = 0.25  # as much ink as this, of the strongest in the picture, still belongs to the digit
-SMALLEST = 20  # and a digit's largest piece covers so many pixels, be it on a large page
-PIECES = 12  # a pen may leave gaps, but a digit in more pieces is dirt
+CONTRAST = 20  # least difference between ink and paper, of 255 levels
+OUTSTANDING = 8  # least ratio of that difference to the paper's grain (its standard deviation)
+FAINTEST = 0.25  # fraction of the strongest ink from which a pixel belongs to the digit
+SMALLEST = 20  # pixels: least area of a digit's largest piece, after shrinking
+PIECES = 12  # most pieces of a digit, since a pen leaves gaps; more are dirt
 
 _NOTHING = marked("no digit can be seen in this picture; draw one, dark on light paper, with paper all around it")
 
@@ -42,8 +41,8 @@ _NOTHING = marked("no digit can be seen in this picture; draw one, dark on light
 def read_image(path: str | os.PathLike[str]) -> Bytes:
     """Read a PNG or JPEG of one digit, of any size, as pixels 0 (background) to 255 (ink), shape (784,).
 
-    Grey, coloured or partly transparent (which counts as paper), dark on light or light on dark; a phone's
-    photo is turned upright. Anything else, and a picture with no digit in it, is a DataError.
+    It may be grey, coloured or partly transparent, dark on light or light on dark. Transparent parts count as
+    paper. A photo is turned upright as its EXIF data say. Raise DataError for any other file, or without a digit.
     """
     try:
         with warnings.catch_warnings():
@@ -56,7 +55,7 @@ def read_image(path: str | os.PathLike[str]) -> Bytes:
         sentence = _("this picture is too large; cut out the digit, or save it smaller")
         raise DataError(f"{path}: {sentence}") from None
     except OSError as error:
-        if error.strerror is None:  # not of the file system, but of Pillow: the file ends too early
+        if error.strerror is None:  # from Pillow, not the system: the file ends too early
             raise _damaged(path) from error
         sentence = _("{reason}; give the path of a PNG or JPEG picture")
         raise DataError(f"{path}: " + sentence.format(reason=reason(error))) from error
@@ -71,7 +70,7 @@ def read_image(path: str | os.PathLike[str]) -> Bytes:
 def frame(grey: ArrayLike) -> Bytes:
     """Return the digit in an array of brightness 0..255, shape (height, width), as `read_image` does: (784,).
 
-    Ink is what there is less of, the dark or the light. An array in which nothing stands out is a DataError.
+    Ink is the rarer of dark and light. Raise DataError if nothing stands out.
     """
     brightness = np.asarray(grey, np.float64)
     if brightness.ndim != 2 or not brightness.size or not np.isfinite(brightness).all():
@@ -79,14 +78,14 @@ def frame(grey: ArrayLike) -> Bytes:
         raise DataError(sentence.format(shape=brightness.shape))
     ink = _without_paper(_shrunk(brightness, WORKING_SIDE))  # (height, width), smaller
     smooth = ndimage.gaussian_filter(ink, 1.0)  # grain is finer than a pen
-    paper, low = np.quantile(smooth, (0.25, 0.08))  # a quarter of a picture is paper, at least
-    grain = (paper - low) / 0.73  # so far apart are these two in random grain of standard deviation 1
+    paper, low = np.quantile(smooth, (0.25, 0.08))  # at least a quarter of a picture is paper
+    grain = (paper - low) / 0.73  # standard deviation: 0.73 is the distance of these quantiles in a normal distribution
     strongest = smooth.max() - paper
     if strongest < max(CONTRAST, OUTSTANDING * grain):
         raise DataError(_(_NOTHING))
 
     faintest = max(FAINTEST * strongest, 4 * grain)
-    digit = _digit(smooth > paper + faintest)  # (height, width), whether this pixel belongs to it
+    digit = _digit(smooth > paper + faintest)  # (height, width), True in the digit
     ink = np.where(digit & (ink > paper + 0.5 * faintest), ink - paper, 0.0)
     if ink.shape == (SIDE, SIDE) and _is_framed(ink):
         return _as_pixels(ink)
@@ -103,36 +102,36 @@ def _damaged(path: str | os.PathLike[str]) -> DataError:
 
 
 def _brightness(picture: Image.Image) -> Floats:
-    """Return the brightness 0..255 of a picture that was opened, (height, width); transparent parts as paper."""
-    picture.draft(None, (2 * WORKING_SIDE, 2 * WORKING_SIDE))  # a large JPEG is decoded at half its size, or less
+    """Return the brightness 0..255 of an open picture, (height, width), with transparent parts as paper."""
+    picture.draft(None, (2 * WORKING_SIDE, 2 * WORKING_SIDE))  # decode a large JPEG at half its size, or less
     if picture.width * picture.height > MOST_PIXELS:
         raise _TooLarge
     picture.load()
-    orientation = picture.getexif()  # before the picture becomes another
+    orientation = picture.getexif()  # now, since conversions may lose it
     if picture.mode.startswith("I"):  # 16 bits
         picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
     if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
-        picture = _on_paper(picture if picture.mode == "RGBA" else picture.convert("RGBA"))  # as it is: no copy
+        picture = _on_paper(picture if picture.mode == "RGBA" else picture.convert("RGBA"))  # converting copies
     elif picture.mode == "CMYK":
         picture = picture.convert("RGB")
     picture = picture.convert("L")
-    picture.thumbnail((2 * WORKING_SIDE, 2 * WORKING_SIDE), Image.Resampling.BILINEAR)  # numbers need more memory
+    picture.thumbnail((2 * WORKING_SIDE, 2 * WORKING_SIDE), Image.Resampling.BILINEAR)  # floats take 8 times the memory
     picture.getexif().update(orientation)
     return np.asarray(ImageOps.exif_transpose(picture), np.float64)
 
 
 def _on_paper(picture: Image.Image) -> Image.Image:
-    """Fill what is transparent, in grey.
+    """Convert to grey and fill transparent parts with paper.
 
-    Where most of a picture is transparent, or all that is not has one brightness, that is ink, and it gets
-    paper of the opposite. Otherwise the paper is there, transparent only at its edges: there is more of it.
+    If most of the picture is transparent, or the rest has a single brightness, the opaque pixels are ink: paper is
+    the opposite, black or white. Otherwise paper is their median, since there is more of it than of ink.
     """
     alpha = picture.getchannel("A")
     grey = picture.convert("L")
     opaque = np.asarray(grey)[np.asarray(alpha) > 127]
     if not opaque.size:
         return Image.new("L", grey.size, 255)
-    some = opaque[:: len(opaque) // 100_000 + 1]  # numpy sorts a copy, of eight bytes each
+    some = opaque[:: len(opaque) // 100_000 + 1]  # a sample: numpy sorts a copy of eight bytes each
     low, middle, high = np.quantile(some, (0.05, 0.5, 0.95))
     if 2 * opaque.size < alpha.width * alpha.height or high - low < 2 * CONTRAST:
         middle = 0 if middle > 127 else 255
@@ -140,7 +139,7 @@ def _on_paper(picture: Image.Image) -> Image.Image:
 
 
 def _shrunk(brightness: Floats, most: int) -> Floats:
-    """Return a picture of at most so many pixels a side, each the mean of what it covers."""
+    """Return a picture of at most `most` pixels a side, each the mean of the pixels it covers."""
     height, width = brightness.shape
     factor = most / max(height, width)
     if factor >= 1:
@@ -154,17 +153,17 @@ def _resized(values: Floats, height: int, width: int) -> Floats:
 
 
 def _without_paper(brightness: Floats) -> Floats:
-    """Return how far each pixel stands out from its paper, towards ink: 0 and more, in the same shape.
+    """Return each pixel's distance from its paper, towards ink: 0 and more, in the same shape.
 
-    First the large: the light falls as a smooth bend across the paper. What lies far from it is ink, since most
-    of a picture is paper. Then shadows: whatever is narrower than a window is erased, and the rest is taken
-    for paper. That window must be wider than the pen's stroke, but only a little, or it takes shadows for ink.
+    First subtract the lighting, a smooth surface. Pixels far from it are ink, since most of a picture is paper.
+    Then remove shadows by a morphological top-hat, which keeps only what is narrower than its window. The window
+    must be just wider than the pen's stroke: a wider one would keep shadows as ink.
     """
     away = brightness - _bend(brightness)
-    if (away**3).sum() < 0:  # cubed, the few that lie far away count more than all the grain
+    if (away**3).sum() < 0:  # cubed, the few far pixels outweigh all the grain
         away = -away
     window = max(away.shape) + 1
-    for _step in range(4):  # with fewer shadows in it, strokes are told better
+    for _step in range(4):  # each pass removes shadows, so the next measures strokes better
         strokes: Floats = ndimage.white_tophat(away, size=(window, window))
         depth = ndimage.distance_transform_cdt(strokes > strokes.max() / 2).max()  # in pixels: half a stroke's width
         if window <= 4 * depth + 1:
@@ -176,32 +175,31 @@ def _without_paper(brightness: Floats) -> Floats:
 def _bend(brightness: Floats) -> Floats:
     """Return the paper's brightness, in the same shape: a quadratic surface that follows the light.
 
-    It is fitted so that it passes near as many pixels as it can (least absolute deviations), so that ink, which
-    is little, hardly pulls at it.
+    The fit is by least absolute deviations, on which the little ink has hardly any influence.
     """
     little = _shrunk(brightness, 50)
     terms, values = _terms(little.shape), little.reshape(-1)
     away = values - np.median(values)
     for _step in range(10):
-        pulls = terms.T / (np.abs(away) + 1.0)  # (6, pixels): the farther away, the less a pixel pulls
-        bend = np.linalg.solve(pulls @ terms + 1e-9 * np.eye(6), pulls @ values)  # 1e-9: one pixel is enough
+        pulls = terms.T / (np.abs(away) + 1.0)  # (6, pixels): the farther away, the smaller the weight
+        bend = np.linalg.solve(pulls @ terms + 1e-9 * np.eye(6), pulls @ values)  # 1e-9: solvable with a single pixel
         away = values - terms @ bend
     surface: Floats = (_terms(brightness.shape) @ bend).reshape(brightness.shape)
     return surface
 
 
 def _terms(shape: tuple[int, ...]) -> Floats:
-    """Return what a quadratic surface is made of, at each pixel: (pixels, 6)."""
+    """Return the terms of a quadratic surface at each pixel: (pixels, 6)."""
     height, width = shape
     down, across = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].reshape(2, -1)
     return np.stack([np.ones_like(down), down, across, down * across, down**2, across**2], axis=1)
 
 
 def _digit(dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which of the dark pixels are the digit, and not specks beside it."""
+    """Return the mask of the digit: the dark pixels without specks beside it."""
     pieces = ndimage.label(dark, np.ones((3, 3)))[0]
     sizes = np.bincount(pieces.reshape(-1))
-    sizes[0] = 0  # this is all that is not dark
+    sizes[0] = 0  # label 0 is everything that is not dark
     large = sizes >= 0.05 * sizes.max()
     if sizes.max() < SMALLEST or large.sum() > PIECES:
         raise DataError(_(_NOTHING))
@@ -210,7 +208,7 @@ def _digit(dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _is_framed(ink: Floats) -> bool:
-    """Return whether ink, (28, 28) and 0 outside the digit, is of MNIST's size and in its place."""
+    """Return whether ink, (28, 28) and 0 outside the digit, has the size and place of MNIST's digits."""
     ends = [np.flatnonzero(ink.any(axis=axis))[[0, -1]] for axis in (1, 0)]
     size = max(last - first + 1 for first, last in ends)
     aside = max(abs(centre - SIDE / 2) for centre in ndimage.center_of_mass(ink))
@@ -218,10 +216,10 @@ def _is_framed(ink: Floats) -> bool:
 
 
 def _placed(ink: Floats) -> Bytes:
-    """Bring ink that fills its array, (height, width), to MNIST's size, and its centre of mass into the middle."""
+    """Scale ink that fills its array, (height, width), to MNIST's size, and centre it by its centre of mass."""
     ink = _thickened(ink, THINNEST / _factor(ink))
     factor = _factor(ink)
-    firsts = []  # where the ink begins, in the 28 x 28 pixels
+    firsts = []  # top and left edge of the ink, within 28 x 28 pixels
     for side, centre in zip(ink.shape, ndimage.center_of_mass(ink), strict=True):
         first = SIDE / 2 + 0.5 - (centre + 0.5) * factor
         firsts.append(min(max(first, 0.0), SIDE - side * factor))  # a lopsided digit stays inside
@@ -234,12 +232,12 @@ def _placed(ink: Floats) -> Bytes:
 
 
 def _factor(ink: Floats) -> float:
-    """Return how many times as large ink, (height, width), must become.
+    """Return the factor by which to enlarge ink, (height, width).
 
-    MNIST's digits end in bends, print often ends in bars. At the edge of 20 x 20, these would lie where a network
-    hardly ever saw ink, so they are kept inside.
+    MNIST's digits end in bends, printed ones often in bars. A bar at the edge of 20 x 20 would lie where a network
+    hardly ever saw ink, so bars stay inside 18 x 18.
     """
-    between = []  # the outermost rows, and columns, that are bars
+    between = []  # rows, then columns, from the first bar to the last
     for axis in (0, 1):
         filled = ink.sum(axis=axis)
         bars = np.flatnonzero(filled >= BAR * filled.max())
@@ -248,10 +246,10 @@ def _factor(ink: Floats) -> float:
 
 
 def _thickened(ink: Floats, thinnest: float) -> Floats:
-    """Return ink, (height, width), or the same with a wider margin if its strokes had to become thicker."""
-    inside = ndimage.distance_transform_cdt(np.pad(ink > ink.max() / 2, 1), "chessboard")  # of each pixel from paper
+    """Thicken strokes to about `thinnest` pixels, if they are thinner: the array, (height, width), grows with them."""
+    inside = ndimage.distance_transform_cdt(np.pad(ink > ink.max() / 2, 1), "chessboard")  # distance from paper
     ridges = inside[(inside > 0) & (inside == ndimage.maximum_filter(inside, 3))]
-    more = int((thinnest - (2 * float(np.median(ridges)) - 1)) / 2)  # pixels, at each side of a stroke
+    more = int((thinnest - (2 * float(np.median(ridges)) - 1)) / 2)  # pixels on each side of a stroke
     if more < 1:
         return ink
     thick: Floats = ndimage.grey_dilation(np.pad(ink, more), size=(2 * more + 1, 2 * more + 1))

@@ -1,7 +1,7 @@
-"""A widget in a notebook, and the sentence that stands in its place once its program has ended.
+"""Base class of widgets (anywidget), with a sentence that replaces a widget once its program has ended.
 
-A page that is opened after that knows nothing of the widget. Where it trusts the notebook, Jupyter writes "Error
-displaying widget: model not found"; elsewhere, as after a restart of the Pi, it shows the widget as plain text.
+A page opened later cannot show the widget. In a trusted notebook, Jupyter then writes "Error displaying widget: model
+not found"; in an untrusted one, as after a restart of the Pi, it shows the widget's plain text.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from IPython.display import display
 from mynn.lesson.notebook import show_html
 from mynn.words import browser_catalog
 
-# Jupyter's sentence is text in the widget's place, which has no element in it. Ours is written by the style: where the
-# notebook is not trusted, Jupyter takes that out, and an empty paragraph is left.
+# Jupyter's error message is bare text in the widget's place, which has no child element then: :has() detects that. CSS
+# writes our sentence. In an untrusted notebook, Jupyter removes the style, and only an empty paragraph is left.
 _BESIDE = """\
 <style>
 .jp-OutputArea-child:has(.mynn-gone) + * .jupyter-widgets:not(:has(*)) {{ display: none }}
@@ -34,15 +34,15 @@ _IMPORT = re.compile(r"^import .*\n", re.MULTILINE)
 
 
 def script(path: Path, *shared: str) -> str:
-    """Return a widget's script with what all of them share, and more such files: a widget's module has no address."""
+    """Bundle a widget's script with the shared ones, without imports: its module has no URL to resolve them against."""
     modules = [*(_HERE / name for name in ("words.js", "live.js", *shared)), path]
     return "".join(_IMPORT.sub("", module.read_text(encoding="utf-8")) for module in modules)
 
 
 class Live(anywidget.AnyWidget):
-    """A widget that needs its program. `_script` is what runs in the browser, but for the words in the language.
+    """Widget that needs its running program. `_script`: its JavaScript, without the catalog of translations.
 
-    On a Pi, the process in which classes are made does not know the language yet.
+    The catalog is added later, since on a Pi the process that defines the classes does not know the language yet.
     """
 
     _script: ClassVar[str]
@@ -52,11 +52,11 @@ class Live(anywidget.AnyWidget):
         return browser_catalog() + self._script
 
     def gone(self) -> str:
-        """Return the sentence for when the program has ended."""
+        """Return the sentence to show once the program has ended."""
         raise NotImplementedError
 
     def _ipython_display_(self, **_how: Any) -> None:
-        """Show the widget, and beside it, hidden, the sentence for later."""
+        """Show the widget, and beside it, hidden, the sentence that replaces it later."""
         bundle = self._repr_mimebundle_()
         assert bundle
         data, metadata = bundle

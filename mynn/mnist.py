@@ -1,12 +1,11 @@
-"""The MNIST data set as CSV: one handwritten digit a line, `label,784 pixels`, no header. Or as IDX: see idx.py.
+"""Reader for MNIST as CSV, one handwritten digit a line, `label,784 pixels`, no header; or as IDX, see idx.py.
 
-Pixels are kept as they come, one byte each: 60,000 digits take 47 MB that way and 376 MB as the
-numbers that the network works with, which a Pi Zero does not have. They are scaled one digit at a
-time, when they are used.
+Pixels stay bytes: 60,000 digits take 47 MB. As the network's floats they would take 376 MB, too much for a
+Pi Zero, so each digit is scaled only when it is used.
 
-Beside a CSV may lie `NAME.csv.npy`: the same numbers as an array of bytes, shape (n, 785), which need not be parsed,
-and their CRC-32. It is mapped into memory, so only what is used is read; the CRC is checked where all is. Each Pi has
-such files for MNIST; for a student's own CSV it is made at the first reading. It can be deleted at any time.
+`NAME.csv.npy` beside a CSV caches it: the same numbers as an array of bytes, shape (n, 785), and their CRC-32. It is
+memory-mapped, so only the rows in use are read; the CRC is checked when all rows are requested. Each Pi has such files
+for MNIST. For another CSV of at least 1,000 digits, the first complete reading writes one. It can be deleted any time.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from mynn.rows import PIXELS as PIXELS
 from mynn.rows import SIDE as SIDE
 from mynn.words import _, language, marked
 
-_NUMBERS = 1 + PIXELS  # on a line
-_LONGEST = 100_000  # bytes of a line that are looked at: a line of digits has 3,140
-_WORTH_KEEPING = 1000  # digits: fewer are parsed quickly enough
+_NUMBERS = 1 + PIXELS  # per line
+_LONGEST = 100_000  # most bytes read as one line: a valid line has up to 3,140
+_WORTH_KEEPING = 1000  # least number of digits to cache: fewer are parsed fast enough
 
 _VALUES = {b"%d" % value: value for value in range(256)}
 
-# What is wrong with a label, and with a pixel.
+# Messages for a label, and for a pixel.
 _NOT_WHOLE = (
     marked("the label is {shown}, which is not a whole number"),
     marked("pixel {number} is {shown}, which is not a whole number"),
@@ -50,20 +49,20 @@ _OUTSIDE = marked("the label is {shown}, outside 0 to 9"), marked("pixel {number
 class Examples:
     """Digits with their labels.
 
-    `labels`  which digit each one is, 0..9, shape (n,), one byte each
+    `labels`  the digits, 0..9, shape (n,), one byte each
     `pixels`  0 (background) to 255 (ink), row by row from the top left, shape (n, 784), one byte each
 
-    Going through them gives (inputs, label) one by one, ready for the network: inputs of shape (784,)
-    in 0.01..1.0 and the label as an int; so does `examples[7]`. `examples[:100]` are the first hundred,
-    and `examples[indices]` those of an array of indices. Arrays that are not as above are refused: a TypeError
-    for another kind, a ValueError for another shape.
+    Iteration gives pairs (inputs, label), ready for the network: inputs of shape (784,) in 0.01..1.0 and the
+    label as an int. `examples[7]` is one such pair, `examples[:100]` the Examples of the first hundred, and
+    `examples[indices]` those of an array of indices. Arrays of another type are a TypeError, of another number of
+    dimensions or of different lengths a ValueError.
     """
 
     labels: Bytes
     pixels: Bytes
 
     def __post_init__(self) -> None:
-        """Refuse arrays that are no labels, or no pixels."""
+        """Check the type and shape of both arrays."""
         for name, array, kind in (("labels", self.labels, np.integer), ("pixels", self.pixels, np.uint8)):
             if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, kind):
                 given = array.dtype if isinstance(array, np.ndarray) else checks.shown(array)
@@ -74,7 +73,7 @@ class Examples:
             raise ValueError(sentence.format(size=PIXELS, labels=self.labels.shape, pixels=self.pixels.shape))
 
     def __len__(self) -> int:
-        """Return how many digits there are."""
+        """Return the number of digits."""
         return len(self.labels)
 
     @overload
@@ -82,13 +81,13 @@ class Examples:
     @overload
     def __getitem__(self, which: slice | NDArray[Any]) -> Examples: ...
     def __getitem__(self, which: Any) -> tuple[Floats, int] | Examples:
-        """Return (inputs, label) of one, or the examples of a slice or an array."""
+        """Return (inputs, label) of one digit, or the Examples of a slice or an array of indices."""
         if isinstance(which, slice | np.ndarray):
             return Examples(self.labels[which], self.pixels[which])
         return scale(self.pixels[which]), int(self.labels[which])
 
     def __iter__(self) -> Iterator[tuple[Floats, int]]:
-        """Give (inputs, label), one digit at a time."""
+        """Yield (inputs, label), one digit at a time."""
         for label, pixels in zip(self.labels, self.pixels, strict=True):
             yield scale(pixels), int(label)
 
@@ -96,39 +95,39 @@ class Examples:
 def scale(pixels: Bytes) -> Floats:
     """Return pixels 0..255 as inputs 0.01..1.0, in the same shape.
 
-    Not from 0: a weight moves in proportion to the signal that it carried, so behind a 0 it never would.
+    They do not start at 0: a weight changes in proportion to its signal, so behind a 0 it would never learn.
     """
     inputs: Floats = pixels / 255.0 * 0.99 + 0.01
     return inputs
 
 
 def targets_for(label: int, output_nodes: int = LABELS) -> Floats:
-    """Return what the outputs should be, shape (output_nodes,): 0.99 for the label, 0.01 for all others."""
+    """Return the desired outputs, shape (output_nodes,): 0.99 for the label, 0.01 for all others."""
     targets = np.full(output_nodes, 0.01)
     targets[label] = 0.99
     return targets
 
 
 def named(label: int) -> str:
-    """Return a digit as a sentence has it: "a 7", "an 8"; in other languages "7": translations have an article."""
+    """Return a digit with its article, "a 7" or "an 8"; in other languages only "7": translations add the article."""
     if language() != "en":
         return str(label)
     return f"an {label}" if label == 8 else f"a {label}"
 
 
 def mnist_folder() -> Path:
-    """Return the folder of the CSVs: where a Pi has them, or what the variable MNIST_DIR says."""
+    """Return the folder of the CSVs: the variable MNIST_DIR, or the folder on a Pi."""
     return Path(os.environ.get("MNIST_DIR") or "/srv/mynn/mnist")
 
 
 def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples:
-    """Return the digits of a CSV, mapped from the .npy beside it or parsed; with a limit, no more than that.
+    """Return the digits of a CSV, the first `limit` at most, mapped from the .npy beside it or parsed.
 
-    Parsing needs 785 bytes of memory a digit and little more. A file that is missing or empty, or a line that is
-    not a label 0..9 and 784 pixels 0..255, is a DataError.
+    Parsing needs 785 bytes of memory a digit and little more. Raise DataError if the file is missing or empty, or a
+    line is not a label 0..9 and 784 pixels 0..255.
 
-    MNIST's own files are read as well: `train-images-idx3-ubyte`, with that of the labels beside it. Each file may be
-    compressed by gzip or xz.
+    The path may also be one of MNIST's IDX files of pixels, such as `train-images-idx3-ubyte`, with its labels in the
+    file beside it. Each file may be compressed by gzip or xz.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(_("read_csv needs the path of a CSV, not {value}").format(value=checks.shown(path)))
@@ -149,16 +148,16 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
 
 
 def load(path: Path, limit: int | None = None) -> Bytes | None:
-    """Return the first rows of what lies as .npy beside a CSV, (n, 785), mapped into memory and read-only.
+    """Return the first rows of the .npy beside a CSV, (n, 785), memory-mapped and read-only.
 
-    None where there is none, where it is damaged or cut off, or where the CSV has changed since: an .npy has its
-    CSV's very time of change, and a change that hides it shows in the time of the CSV's inode. (With a limit, pixels
-    that were damaged on the disk go unnoticed.)
+    Return None if it is missing, damaged or cut off, or if the CSV has changed since. The .npy has the mtime of its
+    CSV. A program that changes a CSV and resets its mtime is caught by the ctime. With a limit below the number of
+    rows, damaged pixels go unnoticed.
     """
     place = Path(f"{path}.npy")
     try:
         about, csv = place.stat(), path.stat()
-        # A Pi's own files, which only root can change, may have been copied in any order.
+        # No ctime check for a Pi's read-only MNIST: only root can change it, and may copy the two in any order.
         if about.st_mtime_ns != csv.st_mtime_ns or (os.access(path, os.W_OK) and about.st_ctime_ns < csv.st_ctime_ns):
             return None
         rows = np.load(place, mmap_mode="r")
@@ -173,7 +172,7 @@ def load(path: Path, limit: int | None = None) -> Bytes | None:
                     return None
         some: Bytes = rows[:limit].view(np.ndarray)
         return some if some[:, 0].max() < LABELS else None
-    except Exception:  # none there, or damage, which shows itself as any of a dozen kinds of error
+    except Exception:  # missing, or damaged: damage raises any of a dozen kinds of error
         return None
 
 
@@ -182,7 +181,7 @@ def _sum(rows: Bytes) -> bytes:
 
 
 def _keep(path: Path, rows: Bytes, changed: int) -> None:
-    """Write the .npy of a CSV, if it can be: a power cut leaves all of it or nothing."""
+    """Write the .npy of a CSV, whole or not at all; ignore an OSError, since it is only a cache."""
     with suppress(OSError), replacing(Path(f"{path}.npy"), path.stat().st_mode & 0o666) as file:
         np.save(file, rows)
         file.write(_sum(rows))
@@ -191,7 +190,7 @@ def _keep(path: Path, rows: Bytes, changed: int) -> None:
 
 
 def _parsed(file: idx.File, path: Path, limit: int | None) -> tuple[Bytes, bool]:
-    """Return the digits of an opened CSV, (n, 785), and whether these are all of it."""
+    """Return the digits of an open CSV, (n, 785), and whether that is the whole file."""
     rows = bytearray()
     lines = iter(lambda: file.readline(_LONGEST), b"")
     for number, line in enumerate(islice(lines, limit), 1):
@@ -210,7 +209,7 @@ def _parsed(file: idx.File, path: Path, limit: int | None) -> tuple[Bytes, bool]
 
 
 def _parsed_with_care(fields: list[bytes], where: str) -> bytes:
-    """Parse a line that may hold spaces and leading zeros, or say what is wrong with it: a DataError."""
+    """Parse a line that may have spaces and leading zeros. Raise DataError that says what is wrong with it."""
     fields = [field.strip() for field in fields]
     wrong = _what_is_wrong(fields)
     if wrong:

@@ -1,7 +1,7 @@
-"""Digits brought to one slant and one width: people write differently, and much of that says nothing of the digit.
+"""Moment normalization: digits deskewed and scaled to one size, since writers differ in both.
 
-Both are told by the moments of the ink, as statistics calls them: where its middle is, how far it spreads down and
-across, and how both go together. (R. G. Casey, "Moment normalization of handprinted characters", 1970.)
+Slant and size come from the moments of the ink: its mean, its variances down and across, and its covariance.
+(R. G. Casey, "Moment normalization of handprinted characters", 1970.)
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from mynn.distort import in_frames
 from mynn.mnist import SIDE
 
 MOST_SHEAR = 1.2  # pixels to the side for each pixel up
-MOST_STRETCH = 2.0  # times as wide, or as narrow
-_LEAST = 0.25  # variance, in pixels squared: of a dot
+MOST_STRETCH = 2.0  # times as large, or as small
+_LEAST = 0.25  # least variance, in pixels squared, as of a dot
 _BLOCK = 1000  # digits at a time, to save memory
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What digits are brought to.
+    """Target slant and size of digits.
 
-    `upright`  how much of its slant is taken from each digit, 0 to 1: with 1, its ink leans neither way
-    `width`    pixels that its ink is then wide (four standard deviations, since ends count little); None for as it is
-    `height`   pixels that its ink is high, likewise
+    `upright`  fraction of its slant to remove from each digit, 0 to 1: with 1, its ink leans neither way
+    `width`    width of the ink in pixels, as four standard deviations, since ends count little; None: unchanged
+    `height`   height of the ink in pixels, likewise
     """
 
     upright: float = 0.0
@@ -35,11 +35,11 @@ class Normalisation:
     height: float | None = None
 
     def __call__(self, pixels: Bytes) -> Bytes:
-        """Return the digits brought to that, shape (n, 784), one byte each."""
+        """Return the normalised digits, shape (n, 784), one byte each."""
         return in_frames(pixels, self.frames(pixels))
 
     def frames(self, pixels: Bytes) -> Floats:
-        """Return where the pictures so normalised come from, shape (n, 2, 3): see `distort.in_frames`."""
+        """Return the frames that normalise these digits, shape (n, 2, 3): see `distort.in_frames`."""
         parts = [self._frames(pixels[first : first + _BLOCK]) for first in range(0, len(pixels), _BLOCK)]
         return np.concatenate([np.empty((0, 2, 3)), *parts])
 
@@ -56,19 +56,19 @@ class Normalisation:
 
 
 def _stretch(wanted: float | None, variance: Floats) -> Floats:
-    """Return how many times as wide each digit becomes, shape (n,), whose ink across has this variance."""
+    """Return each digit's stretch factor along one axis, shape (n,), from the variance of its ink along it."""
     if wanted is None:
         return np.ones_like(variance)
     return np.clip(wanted / np.sqrt(16 * variance), 1 / MOST_STRETCH, MOST_STRETCH)
 
 
 def _moments(pixels: Bytes) -> tuple[Floats, Floats]:
-    """Return the middle of each digit's ink, (n, 2), and its variances and covariance, (n, 2, 2), down and right.
+    """Return the mean of each digit's ink, (n, 2), and its covariance matrix, (n, 2, 2), both as down, right.
 
-    All sums are of whole numbers, so they are the same on every computer.
+    Sums are of integers, so they are the same on every computer.
     """
     sums = (kernel.moments if kernel.READY else _sums)(pixels)
-    means = sums / np.maximum(sums[:, :1, :1], 1)  # of an empty picture, too
+    means = sums / np.maximum(sums[:, :1, :1], 1)  # 1: no division by 0 for an empty picture
     middle = np.stack([means[:, 1, 0], means[:, 0, 1]], axis=1)
     products = np.moveaxis(np.array([[means[:, 2, 0], means[:, 1, 1]], [means[:, 1, 1], means[:, 0, 2]]]), 2, 0)
     spread = products - middle[:, :, None] * middle[:, None, :]
@@ -77,9 +77,9 @@ def _moments(pixels: Bytes) -> tuple[Floats, Floats]:
 
 
 def _sums(pixels: Bytes) -> Floats:
-    """Return each digit's pixels times their row to a, and their column to b, added up: (n, 3, 3), for 0 to 2 each.
+    """Return raw moments, (n, 3, 3): sums of pixel * row**a * column**b, with a and b from 0 to 2.
 
-    This is for where there is no compiled kernel, whose sums are the same.
+    The compiled kernel replaces this. It returns the same where a + b <= 2, and 0 elsewhere.
     """
     powers = np.arange(SIDE)[:, None] ** np.arange(3.0)  # (28, 3)
     sums: Floats = powers.T @ (pixels.reshape(-1, SIDE, SIDE) @ powers)  # (3, 28) @ (n, 28, 28) @ (28, 3) -> (n, 3, 3)

@@ -1,8 +1,8 @@
-"""Plots: a digit, many digits, curves with their spread, mistakes, weights, backqueries, damage.
+"""matplotlib plots: a digit, many digits, curves with their spread, mistakes, weights, backqueries, damage.
 
-Each function that takes `ax` draws there, or makes a figure of its own where there is none, and returns the
-axes; `digits` and `backqueries` show their pictures in a notebook, and elsewhere return a figure. matplotlib takes a Pi
-Zero some seconds to load: so import this file by name, and only to draw.
+Each function with a parameter `ax` draws there, or into a new figure without it, and returns the axes. `digits` and
+`backqueries` show their pictures in a notebook; elsewhere they return a figure. Import this module only to draw: a Pi
+Zero takes some seconds to load matplotlib.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from mynn.words import _, in_figures
 
 Lines = Mapping[str, tuple[ArrayLike, ArrayLike]]
 
-WIDEST, LARGEST = 900, 140  # pixels on a page that a line of digits has, and a digit
-GUESSING = 0.1  # how many a network recognises that has learnt nothing: one digit in ten
+WIDEST, LARGEST = 900, 140  # pixels on a page: most for a line of digits, and for a digit
+GUESSING = 0.1  # score of a network that has learnt nothing: one digit in ten
 
 
 def digit(pixels: ArrayLike, *, title: str = "", ax: Axes | None = None) -> Axes:
@@ -43,8 +43,8 @@ def digit(pixels: ArrayLike, *, title: str = "", ax: Axes | None = None) -> Axes
 def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10) -> Figure | None:
     """Draw digits in a grid: rows of shape (n, 784) as for `digit`, and a title for each of them or none.
 
-    In a notebook they are shown at once, as small pictures that the page enlarges, with the titles as its text: thirty
-    subplots take hundreds of times as long (docs/develop/measurements.md). Elsewhere, returns a figure.
+    In a notebook, show them as small pictures that the page enlarges, with titles as HTML: thirty subplots take
+    hundreds of times as long (docs/develop/measurements.md). Elsewhere, return a figure.
     """
     rows = np.asarray(rows)  # (n, 784)
     if rows.ndim != 2 or not len(rows):
@@ -54,7 +54,7 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
         sentence = _("there are {titles} titles for {digits} digits; give one for each, or none")
         raise ValueError(sentence.format(titles=len(titles), digits=len(rows)))
     columns = min(columns, len(rows))
-    from mynn.lesson import notebook  # here: a command that draws has no need of lessons
+    from mynn.lesson import notebook  # imported late: commands that draw do not need it
 
     if notebook.in_a_notebook():
         notebook.show_html(*digits_html(rows, titles, columns))
@@ -69,20 +69,20 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
             _picture(place, rows[number], str(titles[number]) if titles else "", *limits)
         else:
             place.set_axis_off()
-    figure.tight_layout(pad=0.5, h_pad=1.0 if titles else 0.5)  # no title touches the picture above it
+    figure.tight_layout(pad=0.5, h_pad=1.0 if titles else 0.5)  # keeps titles off the pictures above them
     return figure
 
 
 def digits_html(rows: np.ndarray[Any, Any], titles: Sequence[object], columns: int) -> tuple[str, str]:
-    """Return a grid of digits as HTML and in words: with titles a picture for each, else one picture of them all."""
+    """Return a grid of digits as HTML, and its text alternative: a picture for each title, else one picture of all."""
     white, black = _range(rows)
     lines = -(-len(rows) // columns)
-    ink = np.zeros((lines * columns, SIDE + 2, SIDE + 2), np.uint8)  # (n or more, 30, 30): with a rim of paper
+    ink = np.zeros((lines * columns, SIDE + 2, SIDE + 2), np.uint8)  # (n or more, 30, 30): with a border of paper
     shades = 255 * np.clip((rows - white) / ((black - white) or 1), 0, 1)
     ink[: len(rows), 1:-1, 1:-1] = shades.reshape(-1, SIDE, SIDE).round()
     side = min(LARGEST, WIDEST // columns)
     if not titles:
-        from mynn.lesson.described import rows_of_digits  # here, too
+        from mynn.lesson.described import rows_of_digits  # imported late, as above
 
         sheet = ink.reshape(lines, columns, *ink.shape[1:]).swapaxes(1, 2).reshape(lines * ink.shape[1], -1)
         said = rows_of_digits(lines, columns)
@@ -102,11 +102,11 @@ def _img(ink: Bytes, alt: str, width: str) -> str:
 
 
 def curves(lines: Lines, *, x: str, y: str, percent: bool = False, ax: Axes | None = None) -> Axes:
-    """Draw a line for each name; `x` and `y` say what the axes are.
+    """Draw a line for each name; `x` and `y` label the axes.
 
-    lines  {name: (where, values)}: where of shape (n,); values of shape (n,), or (seeds, n), one row a run.
-           Runs are drawn as their mean, in a band one standard deviation to either side
-    percent  whether values are parts of a whole: 0.9 is written as 90%, and no band goes beyond 0% and 100%
+    lines    {name: (where, values)}: where of shape (n,); values of shape (n,), or (seeds, n), one row a run.
+             Runs are drawn as their mean, in a band of one standard deviation to either side
+    percent  whether values are fractions: 0.9 is written as 90%, and bands stay between 0% and 100%
     """
     ax = ax or _axes(7, 4)
     for name, (where, values) in lines.items():
@@ -125,15 +125,15 @@ def curves(lines: Lines, *, x: str, y: str, percent: bool = False, ax: Axes | No
     ax.grid(True, alpha=0.4)
     if all(float(place).is_integer() for where, _ in lines.values() for place in np.ravel(where)):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))  # there is no epoch 2.5
-    if len(lines) > 1:  # above the curves, where it hides none of them
+    if len(lines) > 1:  # above the plot, so that the legend hides no curve
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(len(lines), 3), frameon=False)
     return ax
 
 
 def curves_to(path: Path, lines: Lines, *, x: str, y: str) -> Path:
-    """Draw as `curves` does, in percent, into a PNG file of that name, and return the name.
+    """Draw as `curves` does, in percent, into this PNG file, and return its path.
 
-    A power cut, or a full disk, leaves the old picture or the new one, never a half.
+    The file is replaced atomically: a power cut or a full disk leaves the old or the new picture, never half of one.
     """
     figure, ax = plt.subplots(figsize=(7, 4))
     curves(lines, x=x, y=y, percent=True, ax=ax)
@@ -144,14 +144,14 @@ def curves_to(path: Path, lines: Lines, *, x: str, y: str) -> Path:
 
 
 def confusion(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:
-    """Draw how often each label (the row) got each answer (the column): counts of shape (labels, labels).
+    """Draw a confusion matrix: how often each label (row) got each answer (column), counts of shape (labels, labels).
 
-    The numbers on the diagonal are right answers. The others are mistakes: the redder, the more often.
+    Numbers on the diagonal are right answers. The others are mistakes: the redder, the more frequent.
     """
     counts = np.asarray(counts)
     ax = ax or _axes(6, 6)
     right = np.eye(len(counts), dtype=bool)
-    mistakes = np.where(right, 0, counts)  # the diagonal is a hundred times larger: it would pale all others
+    mistakes = np.where(right, 0, counts)  # without the diagonal: a hundred times larger, it would pale all others
     ax.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1.5 * mistakes.max(), 1))  # 1.5: numbers stay readable
     for (row, column), count in np.ndenumerate(counts):
         weight = "bold" if row == column else "normal"
@@ -170,24 +170,24 @@ def confusion(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:
 
 
 def weights(network: NeuralNetwork, node: int, *, ax: Axes | None = None) -> Axes:
-    """Draw what one hidden node looks at: its 784 weights. Ink on red wakes it, ink on blue puts it to sleep."""
+    """Draw the 784 weights of one hidden node. Ink on red raises its signal, ink on blue lowers it."""
     row = network.wih[node]  # (784,)
     most = float(np.abs(row).max()) or 1.0
     return _picture(ax, row, _("hidden node {number}").format(number=node), -most, most, "RdBu_r")
 
 
 def backqueries(network: NeuralNetwork, labels: Sequence[int] | None = None, *, columns: int = 5) -> Figure | None:
-    """Draw, as `digits` does, what the network takes for each of the labels (None: all): dark is where it wants ink."""
+    """Draw the backquery of each label (None: all) as `digits` does: dark where the network wants ink."""
     labels = range(len(network.who)) if labels is None else labels
     rows = [network.backquery(targets_for(label, len(network.who))) for label in labels]
     return digits(np.array(rows), labels, columns=columns)
 
 
 def damage_curve(removed: ArrayLike, scores: ArrayLike, *, ax: Axes | None = None) -> Axes:
-    """Draw how much a network still recognises without so many hidden nodes.
+    """Draw the score of a network against the number of hidden nodes removed.
 
-    removed  how many nodes were removed, shape (n,)
-    scores   the fractions 0..1 that were recognised then, shape (seeds, n): one row a choice of nodes
+    removed  the numbers of nodes removed, shape (n,)
+    scores   the fractions 0..1 recognised then, shape (seeds, n): one row for each random choice of nodes
     """
     lines = {_("mean, and one standard deviation"): (removed, scores)}
     ax = curves(lines, x=_("hidden nodes removed"), y=_("digits recognised"), percent=True, ax=ax)
@@ -198,20 +198,20 @@ def damage_curve(removed: ArrayLike, scores: ArrayLike, *, ax: Axes | None = Non
 
 
 class _Percent(PercentFormatter):
-    """Writes percentages beside an axis as the reader's language has them."""
+    """Formatter for percentages on an axis, in the notation of the reader's language."""
 
     def format_pct(self, x: float, display_range: float) -> str:
         return in_figures(super().format_pct(x, display_range))
 
 
 def _axes(width: float, height: float) -> Axes:
-    """Return the axes of a new figure of so many inches."""
+    """Return the axes of a new figure, its size in inches."""
     ax: Axes = plt.subplots(figsize=(width, height))[1]
     return ax
 
 
 def _range(values: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Return which values are white and which are black."""
+    """Return the values to draw as white and as black."""
     if values.dtype == np.uint8:
         return 0, 255
     least, most = float(values.min()), float(values.max())

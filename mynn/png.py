@@ -1,4 +1,4 @@
-"""Ink, or a plot of matplotlib's, as a picture that a page shows at once."""
+"""Fast PNG encoding of digits and matplotlib figures, as data URLs."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.transforms import BboxBase
 
-MARGIN, RIM = 100, 10  # pixels around a plot: how far its texts may reach, and the paper that is left around all
-FAST = 3  # the last of zlib's levels that take half as long as the usual one
+MARGIN, RIM = 100, 10  # pixels around a plot: room for its texts, and the blank border of the result
+FAST = 3  # highest zlib level that takes half as long as the default
 
 
 def png_source(ink: Bytes) -> str:
-    """Return the address of a picture, as of an `<img>`: ink 0..255 of shape (height, width), dark on white."""
+    """Return a picture as a data URL for `<img>`: ink 0..255 of shape (height, width), dark on white."""
     return _address(_png(255 - ink))
 
 
 def plot_source(figure: Figure) -> str:
-    """Return the address of a plot's picture, cut to what is drawn. The figure has axes.
+    """Return a figure as a data URL, cropped to its content. The figure must have axes.
 
-    Jupyter draws a plot twice, first to learn how far its texts reach. This draws it once, with margins for them, and
-    cuts off what stays empty. Only a plot that reaches farther is drawn again.
+    Jupyter draws a plot twice: the first time only to measure its texts. This draws it once, with margins for them,
+    and crops the empty part. Only a plot that reaches beyond the margins is drawn again.
     """
     from matplotlib.transforms import Bbox
 
-    margin = 0 if figure.get_layout_engine() else MARGIN  # a layout makes room for the texts
+    margin = 0 if figure.get_layout_engine() else MARGIN  # a layout engine makes room for texts itself
     pixels = _draw(figure, margin)
     height, width = pixels.shape[:2]
     boxes = [*_ink(pixels), *(box.translated(margin, margin) for box in _boxes(figure))] or [figure.bbox]
@@ -53,11 +53,11 @@ def _draw(figure: Figure, margin: int) -> Bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.transforms import Bbox
 
-    for axes in figure.axes if margin else ():  # or pictures would be stretched
+    for axes in figure.axes if margin else ():  # keeps images from being stretched
         locator: Any = axes.get_axes_locator()
         axes.apply_aspect(locator(axes, None) if locator else None)
     width, height = (int(np.ceil(length)) + 2 * margin for length in figure.bbox.size)
-    half = 0.5  # a pixel, as sizes are rounded down
+    half = 0.5  # of a pixel, since matplotlib rounds sizes down
     box = np.array([-margin, -margin, width + half, height + half]) / figure.dpi
     kept, own = _Kept(), figure.canvas
     canvas: Any = FigureCanvasAgg(figure)
@@ -65,13 +65,13 @@ def _draw(figure: Figure, margin: int) -> Bytes:
         canvas.print_figure(kept, dpi=figure.dpi, format="raw", bbox_inches=Bbox.from_bounds(*box) if margin else None)
     finally:
         figure.set_canvas(own)
-    # Each text refers to what it was drawn on, and a notebook to the figure: so it gives up its pixels, 2 MB.
+    # Free the renderer's pixels, 2 MB: a notebook keeps the figure, and its texts keep the renderer.
     type(canvas.renderer).__init__(canvas.renderer, 1, 1, figure.dpi)
     return kept.pixels.reshape(-1, width, 4)
 
 
 class _Kept(io.RawIOBase):
-    """A file that keeps the pixels that are written to it, without a copy: a kernel would keep that memory, too."""
+    """File object that keeps a view of the pixels written to it: a copy would stay in the kernel's memory."""
 
     pixels: Bytes
 
@@ -81,7 +81,7 @@ class _Kept(io.RawIOBase):
 
 
 def _ink(pixels: Bytes) -> Iterator[BboxBase]:
-    """Yield where pixels, (height, width, 4), differ from the paper in their corner, if they do."""
+    """Yield the bounding box of pixels, (height, width, 4), that differ from the top left one, if any do."""
     from matplotlib.transforms import Bbox
 
     colours = pixels.view(np.uint32)[..., 0]  # (height, width)
@@ -92,12 +92,12 @@ def _ink(pixels: Bytes) -> Iterator[BboxBase]:
 
 
 def _boxes(figure: Figure) -> Iterator[BboxBase]:
-    """Yield where a figure has axes, texts and legends, in pixels: beyond the margins, no ink tells of them."""
+    """Yield the bounding boxes of a figure's axes, texts and legends, in pixels: they may reach beyond the margins."""
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.legend import Legend
     from matplotlib.text import Text
 
-    renderer = RendererAgg(1, 1, figure.dpi)  # type: ignore[no-untyped-call]  # one that only measures
+    renderer = RendererAgg(1, 1, figure.dpi)  # type: ignore[no-untyped-call]  # only to measure
     for part in (figure, *figure.axes):
         for artist in part.get_children():
             if isinstance(artist, Text | Legend) and artist.get_visible() and artist.get_in_layout():
@@ -108,12 +108,12 @@ def _boxes(figure: Figure) -> Iterator[BboxBase]:
 
 
 def _png(pixels: Bytes) -> bytes:
-    """Return a picture's file; of shape (height, width), or (height, width, 4) with colours and opacity.
+    """Encode a PNG: grey pixels of shape (height, width), or RGBA of shape (height, width, 4).
 
-    Pillow would try five filters on each row, which takes several times as long and saves little where most is paper.
+    Pillow would try five filters on each row: several times as slow, with little gain where most is paper.
     """
     height, width = pixels.shape[:2]
-    rows = np.zeros((height, 1 + pixels[0].size), np.uint8)  # each begins with a 0: no filter
+    rows = np.zeros((height, 1 + pixels[0].size), np.uint8)  # byte 0 of each row: filter type 0, none
     rows[:, 1:] = pixels.reshape(height, -1)
     header = struct.pack(">IIBBBBB", width, height, 8, 0 if pixels.ndim == 2 else 6, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, FAST)), (b"IEND", b""))

@@ -1,6 +1,6 @@
-"""Digits as lines of text, `label,784 pixels`, as MNIST's CSVs and a student's `my_digits.csv` have them.
+"""Line format of MNIST's CSVs and a student's `my_digits.csv`: `label,784 pixels`.
 
-The notebook server keeps drawings with this, too: nothing here loads numpy.
+Nothing here loads numpy: the notebook server uses it, too, to store drawings.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ PIXELS = SIDE * SIDE
 LABELS = 10
 
 NAME = "my_digits.csv"
-MOST = 2000  # drawings in a file: some 4 MB, which a Pi Zero still writes while a child waits
-LONGEST = 4 * (1 + PIXELS)  # bytes of a line: three figures and a comma for each number
+MOST = 2000  # most drawings in a file: some 4 MB, which a Pi Zero writes while a child waits
+LONGEST = 4 * (1 + PIXELS)  # most bytes of a line: three digits and a comma for each number
 
 _PIXEL = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _LINE = re.compile(rb"[0-9](?:,%b){%d}" % (_PIXEL, PIXELS))
 
 
 def is_whole(line: bytes) -> bool:
-    """Return whether a line, without its end, is a label 0..9 and 784 pixels 0..255."""
+    """Return whether a line, without its newline, is a label 0..9 and 784 pixels 0..255."""
     return _LINE.fullmatch(line) is not None
 
 
 def read(path: Path) -> list[bytes]:
-    """Return the lines of the file, without their ends, damaged ones too; none where there is no file.
+    """Return the file's lines without newlines, damaged ones too, but not blank ones; [] if there is no file.
 
-    A file that cannot be read, or is far too large, is a DataError.
+    Raise DataError if it cannot be read, or is far too large.
     """
     with os_errors_as(marked("{reason}; rename it to start a new one"), path=path):
         try:
@@ -48,12 +48,12 @@ def read(path: Path) -> list[bytes]:
 
 
 def add(lines: Sequence[bytes], path: Path) -> int:
-    """Keep drawings in the file, and return how many it has now.
+    """Store drawings in the file, and return the number of lines in it.
 
-    One that is there already gets its new label, and stays a single one. Where `MOST` are kept, or the file cannot be
-    written, it is a DataError.
+    A drawing that is stored already gets the new label, and is not duplicated. Raise DataError if the file would have
+    more than `MOST` lines, or cannot be written.
     """
-    new = {line[1:]: line for line in lines}  # by their pixels
+    new = {line[1:]: line for line in lines}  # pixels → line
 
     def added(old: list[bytes]) -> list[bytes]:
         others = [line for line in old if line[1:] not in new]
@@ -66,9 +66,9 @@ def add(lines: Sequence[bytes], path: Path) -> int:
 
 
 def change(path: Path, changed: Callable[[list[bytes]], list[bytes]]) -> int:
-    """Make other lines of the file's, while no other program does, and return how many it has then.
+    """Replace the file's lines by `changed(lines)`, under a lock, and return their number.
 
-    The file is written whole or not at all; where it cannot be, it is a DataError.
+    The file is written whole or not at all. Raise DataError if it cannot be.
     """
     sentence = marked("{reason}, so the drawing is not kept; free some space, or ask your teacher")
     with os_errors_as(sentence, path=path), locked(path.parent, PATIENCE):

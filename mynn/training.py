@@ -1,6 +1,6 @@
-"""Training and testing on many examples: by the compiled kernel where it serves, else one by one.
+"""Training and testing on many examples, by the compiled kernel if possible, else one by one in numpy.
 
-What is public here is also a method of `NeuralNetwork`: `network.fit(examples)`.
+Public functions are also methods of `NeuralNetwork`: `network.fit(examples)`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mynn.words import _, marked
 
 
 class Network(Protocol):
-    """What is trained: a `NeuralNetwork`, or a student's own that has its weights and methods."""
+    """Interface of a trainable network: `NeuralNetwork`, or a student's own class with the same weights and methods."""
 
     wih: Floats
     who: Floats
@@ -34,24 +34,24 @@ class Network(Protocol):
         """Return the outputs."""
 
 
-Pair = tuple[ArrayLike, int]  # inputs, shape (input_nodes,), and their label
-Block = tuple[NDArray[Any], Integers]  # rows, shape (n, input_nodes), and their labels, shape (n,)
+Pair = tuple[ArrayLike, int]  # inputs, shape (input_nodes,), and label
+Block = tuple[NDArray[Any], Integers]  # rows, shape (n, input_nodes), and labels, shape (n,)
 
 
 @dataclass(frozen=True)
 class _Arrays:
-    """Examples that are arrays: rows, shape (n, input_nodes), pixels as bytes or inputs, and labels, shape (n,)."""
+    """Examples as arrays: rows, shape (n, input_nodes), of pixels (bytes) or inputs; and labels, shape (n,)."""
 
     rows: NDArray[Any]
     labels: Integers
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of examples."""
         return len(self.rows)
 
 
-_BY_KERNEL, _BY_NUMPY = 2000, 100  # examples between two signs of progress
-_STACKED = 1000  # examples copied at a time, where they are not an array already
+_BY_KERNEL, _BY_NUMPY = 2000, 100  # examples between two calls of `progress`
+_STACKED = 1000  # pairs copied into one array at a time
 _EXPECTED = marked(
     "examples must be Examples, a list of pairs (inputs, label), or arrays of inputs and labels, not {value}"
 )
@@ -59,8 +59,8 @@ _ALIKE = marked(
     "examples must be Examples, a list of pairs (inputs, label), or arrays of inputs and labels,"
     " all inputs of the same length; the first is {value}"
 )
-_in_training: dict[int, object] = {}  # networks, by id
-_INPUTS = scale(np.arange(256, dtype=np.uint8))  # (256,): the input that each pixel becomes
+_in_training: dict[int, object] = {}  # id of a network → token of the call that trains it
+_INPUTS = scale(np.arange(256, dtype=np.uint8))  # (256,): pixel → input
 
 
 def fit(
@@ -73,17 +73,17 @@ def fit(
     seed: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> None:
-    """Train on each of the examples, in their order, as many times over as there are epochs.
+    """Train on all examples, in their order, once per epoch.
 
-    examples  `Examples`, pairs (inputs, label), or an array (n, input_nodes) of inputs, or of pixels, if they are bytes
-    labels    of such an array, (n,)
-    shuffle   take them in another order each epoch; the same seed gives the same orders
-    progress  is called now and then with how many examples are done, and how many there will be; the
-              network may be asked or scored then
+    examples  `Examples`, pairs (inputs, label), or an array (n, input_nodes) of inputs or, as bytes, of pixels
+    labels    labels of such an array, (n,)
+    shuffle   take another order each epoch; the same seed gives the same orders
+    progress  called now and then with the numbers of examples done and in total; it may query or score the
+              network
 
-    Examples of another shape or kind, labels without an output, and inputs or weights that are not finite, before or
-    after, are a ValueError or a TypeError. Two threads may not train one network at once, since each would undo what
-    the other does: a RuntimeError.
+    Raise ValueError or TypeError for examples of another shape or type, labels without an output, and inputs or
+    weights that are not finite, before or after. Raise RuntimeError if another thread is training this network, since
+    each would undo the other's work.
     """
     given = _arrays(examples, labels)
     if not isinstance(given, Sequence | _Arrays | np.ndarray):
@@ -120,9 +120,9 @@ def _fit(
 
 
 def outputs(network: Network, examples: Iterable[Pair]) -> Floats:
-    """Return what `query` returns for each of the examples: shape (n, output_nodes), each 0..1.
+    """Return the outputs of `query` for each example: shape (n, output_nodes), each 0..1.
 
-    Here and in what follows, examples may be an array, and have labels apart, as those of `fit`.
+    Here and below, examples may also be an array, with labels as a separate array, as in `fit`.
     """
     none = np.empty((0, len(network.who)), network.who.dtype)
     return np.concatenate([none, *(_outputs(network, rows) for rows, _ in _blocks(_unlabelled(examples)))])
@@ -136,7 +136,7 @@ def predict(network: Network, examples: Iterable[Pair]) -> Integers:
 
 
 def confusion(network: Network, examples: Iterable[Pair], labels: ArrayLike | None = None) -> Integers:
-    """Return how often each label (the row) got each answer (the column): (output_nodes, output_nodes)."""
+    """Return how often each label (row) got each answer (column): shape (output_nodes, output_nodes)."""
     counts = np.zeros((len(network.who), len(network.who)), np.int64)
     for rows, right in _blocks(_arrays(examples, labels)):
         checks.labels(right, len(counts))
@@ -145,7 +145,7 @@ def confusion(network: Network, examples: Iterable[Pair], labels: ArrayLike | No
 
 
 def score(network: Network, examples: Iterable[Pair], labels: ArrayLike | None = None) -> float:
-    """Return the fraction (0..1) of the examples that are recognised; none at all is a ValueError."""
+    """Return the fraction (0..1) of examples that are recognised. Raise ValueError without examples."""
     right = [_answers(network, rows) == these for rows, these in _blocks(_arrays(examples, labels))]
     if not right:
         raise ValueError(_("there is nothing to score: give at least one example"))
@@ -153,13 +153,13 @@ def score(network: Network, examples: Iterable[Pair], labels: ArrayLike | None =
 
 
 def _kernel_serves(network: Network) -> bool:
-    """Whether the compiled kernel can stand in for `train` and `query`: not for a student's own."""
+    """Return whether the compiled kernel can replace `train` and `query`: not if a student has overridden them."""
     ours = all(method.__module__ == "mynn.network" for method in (type(network).train, type(network).query))
     return ours and kernel.fits(network.wih, network.who)
 
 
 def _learn(network: Network, rows: NDArray[Any], labels: Integers) -> None:
-    """Train on rows, (n, input_nodes), of inputs or (as uint8) pixels."""
+    """Train on rows, (n, input_nodes), of inputs or, as uint8, of pixels."""
     checks.rows(rows, network.wih.shape[1])
     checks.labels(labels, len(network.who))
     if _kernel_serves(network):
@@ -175,7 +175,7 @@ def _outputs(network: Network, rows: NDArray[Any]) -> Floats:
     checks.weights(network.wih, network.who)
     if _kernel_serves(network):
         return kernel.query(network.wih, network.who, rows, _INPUTS)
-    return np.array([np.ravel(network.query(_inputs(row))) for row in rows])  # the book's is a column
+    return np.array([np.ravel(network.query(_inputs(row))) for row in rows])  # mynn.book returns columns
 
 
 def _answers(network: Network, rows: NDArray[Any]) -> Integers:
@@ -184,7 +184,7 @@ def _answers(network: Network, rows: NDArray[Any]) -> Integers:
 
 
 def _arrays(examples: Any, labels: ArrayLike | None) -> Any:
-    """Return examples that are arrays as _Arrays; whatever else they are, as they are."""
+    """Return arrays and `Examples` as _Arrays, and all other examples unchanged."""
     if labels is None and isinstance(examples, Examples):
         return _Arrays(examples.pixels, examples.labels)
     if labels is None:
@@ -200,33 +200,33 @@ def _arrays(examples: Any, labels: ArrayLike | None) -> Any:
 
 
 def _unlabelled(examples: Any) -> Any:
-    """Return what `_arrays` does, of examples whose labels nobody asks for."""
+    """Do as `_arrays`, but accept an array without labels."""
     return _arrays(examples, np.zeros(len(examples), np.uint8) if _is_table(examples) else None)
 
 
 def _is_table(examples: Any) -> bool:
-    """Whether these are inputs, as an array or what numpy takes for one; an array of pairs is none."""
+    """Return whether these are inputs in a 2-D array, or a similar object such as a data frame; not pairs."""
     return hasattr(examples, "__array__") and np.ndim(examples) == 2 and getattr(examples, "dtype", None) != np.object_
 
 
 def _in_order(examples: _Arrays | Sequence[Pair] | NDArray[Any], order: range | Integers, size: int) -> Iterator[Block]:
-    """Give the examples in this order, as blocks of that size: see `_blocks`."""
+    """Yield the examples in this order, as blocks of that size: see `_blocks`."""
     for first in range(0, len(order), size):
         which = order[first : first + size]
         if not isinstance(examples, _Arrays):
             yield _stacked([examples[index] for index in which])
             continue
-        # those that lie together need not be copied
+        # a slice is a view, without a copy
         some = slice(which.start, which.stop) if isinstance(which, range) else which
         yield examples.rows[some], examples.labels[some]
 
 
 def _blocks(examples: _Arrays | Iterable[Pair]) -> Iterator[Block]:
-    """Give the examples as blocks of (rows, labels).
+    """Yield the examples as blocks of (rows, labels).
 
-    The rows of arrays are as they are there; those of pairs are inputs, (n, inputs).
+    Rows of arrays stay unchanged; those of pairs become an array of inputs, (n, inputs).
     """
-    if isinstance(examples, _Arrays):  # the kernel does not heed Ctrl-C within a block
+    if isinstance(examples, _Arrays):  # in blocks, since the kernel ignores Ctrl-C within a call
         yield from _in_order(examples, range(len(examples)), _BY_KERNEL)
         return
     if not isinstance(examples, Iterable):
@@ -237,7 +237,7 @@ def _blocks(examples: _Arrays | Iterable[Pair]) -> Iterator[Block]:
 
 
 def _stacked(pairs: list[Pair]) -> Block:
-    """Return pairs as one block; what is no pair, or not like the others, is a TypeError."""
+    """Return pairs as one block. Raise TypeError if one is not a pair, or not like the others."""
     try:
         rows = np.array([inputs for inputs, _ in pairs], np.float64)
         labels = np.array([label for _, label in pairs])

@@ -1,12 +1,12 @@
-"""The wall: what you want your class to see, on the projector.
+"""The class wall: results that pupils choose to show on the projector.
 
     from mynn import wall
 
     wall.show(name="Ada", score=0.953, of=testing)      # and backquery=network, and digits=read_csv("my_digits.csv")
     wall.take_down()
 
-Only what you choose is shown. It is kept in `on_the_wall.json` beside the notebook, where the teacher's computer finds
-it (`make desk`).
+Only what you choose is shown. It is stored in `on_the_wall.json` beside the notebook, from where the teacher's computer
+reads it (`make desk`).
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from mynn.network import NeuralNetwork
 from mynn.words import _, in_figures, marked
 
 FILE = "on_the_wall.json"  # in the notebook's folder
-LARGEST = 32 * 1024  # bytes of that file: all that can be shown takes 22,000
-MOST = 10  # digits that somebody shows
-MOST_TESTED = 10**6  # digits that a score is of
-LONGEST = 20  # characters of a name
+LARGEST = 32 * 1024  # most bytes of that file; the fullest takes 22,000
+MOST = 10  # most digits that a pupil shows
+MOST_TESTED = 10**6  # most digits that a score is of
+LONGEST = 20  # most characters of a name
 VERSION = 1
 _KEYS = {"version", "name", "score", "backquery", "digits", "tested"}
-# A name's characters by kind: L letter, M mark on a letter (as in Hindi), S space or hyphen. Three marks on a letter
-# are more than any script needs, and fewer than it takes to paint over the line above.
+# Pattern of a name by character class: L letter, M combining mark (as in Hindi), S space or hyphen. Three marks a
+# letter suffice for any script, and are too few to paint over the line above.
 _NAME = re.compile(r"LM{0,3}(S?LM{0,3})*")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What somebody shows; None for what they keep to themselves.
+    """A pupil's entry on the wall; None for a part that is not shown.
 
-    `name`       a first name, or another that they like
-    `score`      the fraction of digits that their network recognises, 0..1
-    `backquery`  what their network takes for each digit, 0 to 9, shape (10, 784), one byte each
-    `digits`     up to ten digits of theirs
-    `tested`     of how many digits the score is
+    `name`       a first name or nickname
+    `score`      the fraction of digits that the network recognises, 0..1
+    `backquery`  the network's picture of each digit, 0 to 9, shape (10, 784), one byte each
+    `digits`     up to ten of the pupil's own digits
+    `tested`     the number of digits that the score is of
     """
 
     name: str
@@ -68,16 +68,16 @@ def show(
     backquery: NeuralNetwork | ArrayLike | None = None,
     digits: Examples | None = None,
 ) -> None:
-    """Show the class what you choose, and nothing else, in place of what you showed before.
+    """Show the class what you choose, and nothing else. It replaces what you showed before.
 
-    name       a first name, or another that you like: of its letters, spaces and hyphens the first 20 are shown;
-               with "" nothing changes, so that a lesson can be run to its end without being shown
+    name       a first name or nickname; only letters, spaces and hyphens are shown, 20 characters at most.
+               With "" nothing changes, so that a lesson can be run to its end without showing anything
     score      the fraction of digits that your network recognises, between 0 and 1
-    of         the digits that the score is of: the wall says how many they are
-    backquery  your network, to show what it takes for each digit; or ten such pictures, shape (10, 784)
+    of         the digits that the score is of: the wall says how many there are
+    backquery  your network, to show its picture of each digit; or ten such pictures, shape (10, 784)
     digits     digits of yours, such as `read_csv("my_digits.csv")`; the first ten are shown
 
-    What cannot be shown is a DataError that says why.
+    Raise DataError, which says why, if something cannot be shown.
     """
     fitting = _fitting(name) if isinstance(name, str) else ""
     if not fitting:
@@ -94,7 +94,7 @@ def show(
 
 
 def take_down() -> None:
-    """Take off the wall what you showed. The class no longer sees it after some seconds."""
+    """Remove your entry from the wall. The class no longer sees it after some seconds."""
     path = Path(FILE)
     if not _is_there(path):
         print(_("Nothing of yours is on the wall."))
@@ -105,7 +105,7 @@ def take_down() -> None:
 
 
 def read(text: str | bytes) -> Shown:
-    """Return what `show` wrote; anything else is a DataError, whatever it is: a pupil can write anything there."""
+    """Parse what `show` wrote. Raise DataError for anything else: pupils can write anything into the file."""
     if len(text) > LARGEST:
         raise DataError(f"{FILE}: " + _("it is larger than {size} bytes").format(size=LARGEST))
     try:
@@ -127,7 +127,7 @@ def read(text: str | bytes) -> Shown:
 
 
 def _text(shown: Shown) -> str:
-    """Return the file's contents, for `read`."""
+    """Return the file's contents, in the format of `read`."""
     fields: dict[str, Any] = {"version": VERSION, "name": shown.name}
     if shown.score is not None:
         fields |= {"score": shown.score} | ({"tested": shown.tested} if shown.tested else {})
@@ -143,7 +143,7 @@ def _packed(rows: Bytes) -> list[str]:
 
 
 def _unpacked(rows: list[str], count: int) -> Bytes:
-    """Return pictures, shape (count, 784)."""
+    """Decode pictures, shape (count, 784)."""
     pixels = [base64.b64decode(row, validate=True) for row in rows]
     if len(pixels) != count or any(len(row) != PIXELS for row in pixels):
         raise ValueError("a picture has 784 pixels")
@@ -159,7 +159,7 @@ def _examples(digits: dict[str, Any]) -> Examples:
 
 
 def _fitting(name: str) -> str:
-    """Return what of a name is shown: letters, with a space or hyphen where there was one between them."""
+    """Reduce a name to letters, marks, and single spaces or hyphens between them: at most LONGEST characters."""
     name = unicodedata.normalize("NFC", name[: 10 * LONGEST])
     shown, end = "", 0
     for found in re.finditer("LM{0,3}", _kinds(name)):
@@ -171,13 +171,13 @@ def _fitting(name: str) -> str:
 
 
 def _kinds(name: str) -> str:
-    """Return a letter for each character: see `_NAME`."""
-    kinds = {" ": "S", "-": "S"} | dict.fromkeys("\u115f\u1160\u3164\uffa0", "?")  # Hangul's fillers show nothing
+    """Return the class of each character: see `_NAME`."""
+    kinds = {" ": "S", "-": "S"} | dict.fromkeys("\u115f\u1160\u3164\uffa0", "?")  # Hangul fillers are invisible
     return "".join(kinds.get(letter) or unicodedata.category(letter)[0].replace("S", "?") for letter in name)
 
 
 def _name(name: str) -> str:
-    """Return a name that `show` wrote."""
+    """Return the name, if `show` can have written it; else raise ValueError."""
     if len(name) > LONGEST or not _NAME.fullmatch(_kinds(name)) or unicodedata.normalize("NFC", name) != name:
         raise ValueError("letters, with single spaces or hyphens between them")
     return name
@@ -194,7 +194,7 @@ def _score(score: Any) -> float | None:
         return None
     if isinstance(score, bool) or not isinstance(score, int | float | np.integer | np.floating):
         raise DataError(_("the wall: a score is a number between 0 and 1, such as 0.953"))
-    if not 0 <= score <= 1:  # as NaN is not
+    if not 0 <= score <= 1:  # also true of NaN
         if 1 < score <= 100:
             sentence = _("the wall: a score is a number between 0 and 1; {percent} % is {part}")
             raise DataError(sentence.format(percent=f"{score:g}", part=f"{float(score) / 100:g}"))
@@ -203,7 +203,7 @@ def _score(score: Any) -> float | None:
 
 
 def _pictures(backquery: Any) -> Bytes | None:
-    """Return what a network takes for each digit, or ten pictures as they are, shape (10, 784)."""
+    """Return ten pictures, shape (10, 784), as bytes: given, or by backquery of a network."""
     if backquery is None:
         return None
     if isinstance(backquery, NeuralNetwork):
@@ -239,7 +239,7 @@ def _first(digits: Any) -> Examples | None:
 
 
 def _in_words(shown: Shown, drawn: int) -> str:
-    """Return what is shown besides the name."""
+    """Return the entry in words: the name, and a phrase for each part."""
     parts = [shown.name]
     if shown.score is not None:
         # Translators: these four are parts of a list, after "On the wall: Ada, ...".
@@ -255,7 +255,7 @@ def _in_words(shown: Shown, drawn: int) -> str:
 
 
 def _is_there(path: Path) -> bool:
-    """Return whether something is shown. Something else of that name is a DataError, since it would be lost."""
+    """Return whether there is an entry. Raise DataError if the path holds anything else, which would be lost."""
     if not os.path.lexists(path):
         return False
     try:
@@ -270,7 +270,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the file, whole or not at all."""
+    """Write the file, whole or not at all. Raise DataError if the path holds anything but an entry."""
     _is_there(path)
     with os_errors_as(marked("{reason}; make room, and run this again"), path=path):
         write_text(path, text)
