@@ -1,6 +1,6 @@
-"""What an error means: a sentence above Python's own report of it, which is folded. And what is to be seen in a plot.
+"""IPython extension: explains errors in a sentence above the collapsed traceback, and describes plots in words.
 
-An extension of IPython, which each kernel on a Pi has, and others once they import mynn.lesson. It loads no numpy.
+Each kernel on a Pi loads it, other kernels when they import mynn.lesson. It does not load numpy.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ KINDS = {
 
 
 def on(pattern: str, meaning: str) -> tuple[str, str]:
-    """Return an entry of MEANINGS, whose sentence is marked for translation by this."""
+    """Return an entry of MEANINGS; also marks its sentence for translation."""
     return pattern, meaning
 
 
-# What an error's name and message match, and what that means; the first that fits. A {} is a part of the message.
+# Pattern of "Name: message" → explanation. The first match counts; {} are groups of the pattern.
 MEANINGS = (
     on(r"KeyboardInterrupt", "You stopped this cell. What it had done until then stays."),
     on(r"\w+: .*ellipsis", "The three dots are still there: write something in their place, then run this again."),
@@ -72,9 +72,9 @@ MEANINGS = (
 
 
 def sentence(error: BaseException, names: dict[str, Any]) -> str:
-    """Return what an error means. names: those of the notebook."""
+    """Return the explanation of an error. names: the notebook's variables."""
     if type(error).__module__.startswith("mynn."):
-        return str(error)  # which is a sentence
+        return str(error)  # our messages are sentences already
     text = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
     matches = ((re.match(pattern, text), meaning) for pattern, meaning in MEANINGS)
     unknown = marked("Python stopped here.")
@@ -87,7 +87,7 @@ def sentence(error: BaseException, names: dict[str, Any]) -> str:
 
 
 def _line(error: BaseException, names: dict[str, Any]) -> int | None:
-    """Return the line of the cell in which it stopped."""
+    """Return the line of the cell at which the error occurred."""
     step = error.__traceback__
     while step and not (step.tb_frame.f_globals is names and step.tb_frame.f_code.co_name == "<module>"):
         step = step.tb_next
@@ -95,7 +95,7 @@ def _line(error: BaseException, names: dict[str, Any]) -> int | None:
 
 
 def _guess(error: BaseException, names: dict[str, Any]) -> str:
-    """Return which name may have been meant."""
+    """Return " Did you mean ...?" with a similar known name, or ""."""
     known: Iterable[str] = ()
     if isinstance(error, AttributeError):
         known = dir(error.obj)
@@ -106,14 +106,14 @@ def _guess(error: BaseException, names: dict[str, Any]) -> str:
 
 
 def _describe(figure: Any) -> None:
-    """Show a plot with its description."""
+    """Show a figure with its description in words."""
     from mynn.lesson.described import show_described
 
     show_described(figure)
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Explain each error, and describe each plot, from now on."""
+    """Install the explanations of errors and the descriptions of plots."""
     formatter = shell.display_formatter.ipython_display_formatter
     formatter.for_type_by_name("matplotlib.figure", "Figure", _describe)
     show = shell._showtraceback
@@ -124,7 +124,7 @@ def load_ipython_extension(shell: Any) -> None:
             summary = escape(_("What Python says"))
             html = f"<b>{escape(said)}</b><details><summary>{summary}</summary><pre>{details}</pre></details>"
             shell.display_pub.publish({"text/plain": said, "text/html": html})
-        except Exception:  # a pupil's own kind of error can do anything when it is asked
+        except Exception:  # a pupil's own exception class can fail anywhere, as in its __str__
             show(kind, error, report)
         else:
             show(kind, error, [f"{kind.__name__}: {error}"])

@@ -1,10 +1,10 @@
-"""A neural network of three layers, one example at a time: the whole algorithm on two screens.
+"""Neural network of three layers, trained one example at a time: the whole algorithm on two screens.
 
     inputs  --wih-->  hidden nodes  --who-->  outputs
 
-Each node adds up what reaches it, every signal times the weight of its link, and squashes the sum
-into 0..1 with the sigmoid. Training compares the outputs with the targets and moves every weight a
-little, so that the same inputs would do a little better next time.
+Each node adds up its incoming signals, each times the weight of its link, and squashes the sum into
+0..1 with the sigmoid. Training compares the outputs with the targets and changes every weight a
+little, so that the same inputs would give slightly better outputs next time.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ class NeuralNetwork:
 
     `wih`            the weights from inputs to hidden nodes, shape (hidden_nodes, input_nodes)
     `who`            the weights from hidden nodes to outputs, shape (output_nodes, hidden_nodes)
-    `learning_rate`  how far one example moves the weights
-    `rule`           what the hidden nodes learn from the output errors, `targets - outputs`:
+    `learning_rate`  how far one example changes the weights
+    `rule`           how the output errors, `targets - outputs`, change the weights:
 
-    "book"           Each output's error is sent back along its links, in proportion to their weights. This is
-                     the book's rule, behind the accuracies that the book and its blog report.
-    "gradient"       The slope of the squared error, as calculus has it: the error is first multiplied by the
-                     slope of the output's sigmoid. The book leaves that factor out for this layer, so its
-                     hidden weights move farther, above all for outputs that are sure of something wrong, and
-                     not quite downhill. The last layer learns in the same way under both.
-    "cross-entropy"  The slope of another measure of what is wrong, -log(outputs) where the target is "yes" and
-                     -log(1 - outputs) where it is "no". It leaves the slope of the output's sigmoid out of
-                     both layers: what is surely wrong costs most, and is put right most quickly.
+    "book"           Each output's error is sent back along its links, in proportion to their weights. The
+                     accuracies that the book and its blog report come from this rule.
+    "gradient"       The gradient of the squared error: the error is first multiplied by the slope of the
+                     output's sigmoid. The book omits that factor for the hidden layer. Its hidden weights
+                     therefore change more, above all when an output is confidently wrong, and not quite
+                     downhill. The last layer learns in the same way under both rules.
+    "cross-entropy"  The gradient of another error measure, -log(outputs) where the target is "yes" and
+                     -log(1 - outputs) where it is "no". It has no slope of the output's sigmoid in either
+                     layer: confident mistakes cost most, and are corrected fastest.
     """
 
-    seed: int | None = None  # of a network from a file
+    seed: int | None = None  # stays None in a loaded network
 
     def __init__(
         self,
@@ -56,9 +56,9 @@ class NeuralNetwork:
     ) -> None:
         """Make an untrained network; the same seed makes the same network (None: a new one each time).
 
-        The weights start at random around 0, with a standard deviation of one over the root of the number of
-        nodes that they lead to. So has the book's program, which the blog's figures come from; its text goes
-        by the layer that they come from. As np.float32 they keep 7 digits instead of 16, in half the memory.
+        The weights start at random around 0. Their standard deviation is one over the square root of the number
+        of nodes they lead to, as in the book's program, from which the blog's figures come. (The book's text
+        takes the number of nodes they come from.) np.float32 keeps 7 digits instead of 16, in half the memory.
         """
         checks.whole(marked("the number of input nodes"), input_nodes)
         checks.whole(marked("the number of hidden nodes"), hidden_nodes)
@@ -72,7 +72,7 @@ class NeuralNetwork:
         self.seed = seed
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse a learning rate or a rule that makes no sense, whenever it is set: a ValueError."""
+        """Validate `learning_rate` and `rule` on each assignment."""
         if name == "learning_rate":
             value = checks.learning_rate(value)
         elif name == "rule":
@@ -80,9 +80,9 @@ class NeuralNetwork:
         super().__setattr__(name, value)
 
     def query(self, inputs: ArrayLike) -> Floats:
-        """Ask the network: inputs, shape (input_nodes,), give outputs, shape (output_nodes,), each 0..1.
+        """Return the outputs, shape (output_nodes,), each 0..1, for inputs of shape (input_nodes,).
 
-        Outputs that are not finite, since weights are not, are a ValueError.
+        Raise ValueError if outputs are not finite, as with weights that are not.
         """
         inputs = checks.signals("inputs", inputs, self.wih.shape[1], self.wih.dtype)  # (inputs,)
         hidden = sigmoid(self.wih @ inputs)  # (hidden, inputs) @ (inputs,) -> (hidden,)
@@ -92,8 +92,8 @@ class NeuralNetwork:
     def train(self, inputs: ArrayLike, targets: ArrayLike) -> None:
         """Learn from one example: inputs of shape (input_nodes,), targets of shape (output_nodes,).
 
-        The sigmoid never reaches 0 or 1, so targets stay inside: 0.01 for "no" and 0.99 for "yes". For speed, nobody
-        looks whether the weights are still finite afterwards; `fit` does, once at its end.
+        The sigmoid never reaches 0 or 1, so targets stay inside: 0.01 for "no" and 0.99 for "yes". For speed, this
+        does not check that the weights stay finite; `fit` does, at its end.
         """
         inputs = checks.signals("inputs", inputs, self.wih.shape[1], self.wih.dtype)  # (inputs,)
         targets = checks.signals("targets", targets, len(self.who), self.who.dtype)  # (outputs,)
@@ -109,18 +109,18 @@ class NeuralNetwork:
         hidden_errors = self.who.T @ error_signal  # (hidden, outputs) @ (outputs,) -> (hidden,)
         hidden_slopes = hidden_errors * hidden * (1.0 - hidden)  # (hidden,)
 
-        # A weight moves with the slope of the node it leads to, times the signal that it carried. (A column dot a
-        # row is the table of all their products, as np.outer makes it, in two thirds of the time.)
+        # A weight's change is the slope at the node it leads to, times the signal it carried. (`dot` of a column
+        # and a row gives all their products, as np.outer does, in two thirds of the time.)
         self.who += np.dot(self.learning_rate * output_slopes[:, None], hidden[None, :])  # (outputs, hidden)
         self.wih += np.dot(self.learning_rate * hidden_slopes[:, None], inputs[None, :])  # (hidden, inputs)
 
     def backquery(self, targets: ArrayLike) -> Floats:
-        """Ask backwards: return inputs, shape (input_nodes,), that the network takes for such outputs.
+        """Run the network backwards: return inputs, shape (input_nodes,), that would roughly give these outputs.
 
-        Takes targets of shape (output_nodes,), each between 0 and 1. Every step of a query is undone, last one
-        first: the sigmoid exactly, the weights by sending each sum back along them. What arrives may have any
-        size, so each layer's signals are rescaled to 0.01..0.99, where signals live. Inputs that are not finite,
-        since weights are not, are a ValueError.
+        targets: shape (output_nodes,), each between 0 and 1. Every step of a query is undone, the last one
+        first: the sigmoid exactly, the weights only roughly, by sending each sum back along them. The results
+        may have any size, so each layer's are rescaled to 0.01..0.99, the range of signals. Raise ValueError
+        if inputs are not finite, as with weights that are not.
         """
         outputs = checks.signals("targets", targets, len(self.who), self.who.dtype)  # (outputs,)
         if not ((outputs > 0.0) & (outputs < 1.0)).all():
@@ -144,20 +144,20 @@ class NeuralNetwork:
     __sklearn_tags__ = estimator.tags
 
     def __repr__(self) -> str:
-        """Return how to make such a network."""
+        """Return the call that makes such a network."""
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network into one .npz file, under exactly this name; only a network is overwritten.
+        """Write the network to an .npz file of exactly this name. Overwrite nothing but a network.
 
-        Weights that are not finite, or of another kind than float64 and float32, are a NetworkFileError.
+        Raise NetworkFileError also for weights that are not finite, or neither float64 nor float32.
         """
         checkpoint.save(path, vars(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NeuralNetwork:
-        """Return the network that `save` wrote; anything else is a NetworkFileError."""
-        network = cls.__new__(cls)  # the weights are there already: none need to be drawn at random
+        """Return the network that `save` wrote. Raise NetworkFileError for any other file."""
+        network = cls.__new__(cls)  # without __init__, which would draw random weights
         vars(network).update(checkpoint.load(path))
         return network
 
@@ -165,21 +165,21 @@ class NeuralNetwork:
 def sigmoid(sums: ArrayLike) -> Floats:
     """Squash sums of any size into 0..1, in the same shape: 1 / (1 + exp(-sums)).
 
-    Written with tanh, which is the same curve and never overflows. (scipy.special.expit is it too, for
-    24 MiB and, on a Pi Zero, some seconds each time that a notebook starts.)
+    Written with tanh, which is the same curve, scaled, and never overflows. (scipy.special.expit would do, but
+    costs 24 MiB and, on a Pi Zero, some seconds at each start of a notebook.)
     """
     curve: Floats = 0.5 + 0.5 * np.tanh(0.5 * np.asarray(sums))
     return curve
 
 
 def logit(signals: Floats) -> Floats:
-    """Undo the sigmoid: return the sums that give these signals (each between 0 and 1, and neither)."""
+    """Return the sums that give these signals, the inverse of the sigmoid: each signal above 0 and below 1."""
     sums: Floats = np.log(signals / (1.0 - signals))
     return sums
 
 
 def rescaled(signals: Floats) -> Floats:
-    """Return signals shifted and scaled so that they just fill 0.01..0.99; all alike, they become 0.5."""
+    """Return signals shifted and scaled to fill 0.01..0.99; if all are equal, return 0.5 for each."""
     least, most = signals.min(), signals.max()
     if least == most:
         return np.full_like(signals, 0.5)

@@ -1,8 +1,8 @@
-"""The way to the compiled kernel, where there is one; `STATE` says whether that is so, and why not.
+"""ctypes bindings of the compiled kernel, if there is one; `STATE` says whether, and if not, why.
 
-kernel.c trains and queries, distort.c distorts digits and finds their moments. The steps of training are those of
-network.py. After an epoch of MNIST the weights differ by about 1e-13, since sums are added up in another order, and
-the sigmoid is its own. Distorted digits may differ by 1 of 255; moments are the same.
+kernel.c trains and queries; distort.c distorts digits and computes their moments. Training takes the same steps as
+network.py. After an epoch of MNIST the weights differ by about 1e-13: sums are added in another order, and the sigmoid
+is the kernel's own. Distorted digits may differ by 1 of 255; moments are the same.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Array = NDArray[Any]
 
 
 def _opened(name: str) -> ctypes.CDLL:
-    """Return a library. OSError: there is none, or it is of an earlier version."""
+    """Load a library. Raise OSError if it is missing, or built from other sources."""
     path = Path(__file__).with_name(name)
     if sources_of(path.parent).encode() not in path.read_bytes():
         raise OSError(f"{name} is not of these sources: `python setup.py build_ext --inplace` builds it anew")
@@ -46,7 +46,7 @@ _MOST_OUTPUTS = 256  # a label is a byte
 
 
 def fits(wih: Array, who: Array) -> bool:
-    """Whether the kernel is there and can work with these weights."""
+    """Return whether the kernel is loaded and can use these weights."""
     return (
         READY
         and wih.dtype in _TYPES
@@ -61,11 +61,11 @@ def fits(wih: Array, who: Array) -> bool:
 
 
 def train(wih: Array, who: Array, rate: float, rule: str, rows: Array, labels: Array, table: Array) -> None:
-    """Train on examples one after the other; changes the weights in place.
+    """Train on examples one by one, and change the weights in place.
 
-    wih, who  the weights, as in network.py, of which `fits` is true
+    wih, who  weights as in network.py, for which `fits` is true
     rule      one of RULES
-    rows      (n, inputs): pixels as uint8, which `table` (256,) turns into inputs; or the inputs themselves
+    rows      (n, inputs): pixels as uint8, which `table` (256,) maps to inputs; or inputs as floats
     labels    (n,), each below the number of outputs
     """
     if len(labels) != len(rows) or (len(labels) and not 0 <= labels.min() <= labels.max() < len(who)):
@@ -74,14 +74,14 @@ def train(wih: Array, who: Array, rate: float, rule: str, rows: Array, labels: A
 
 
 def query(wih: Array, who: Array, rows: Array, table: Array) -> Array:
-    """Return the outputs for each of the rows, shape (n, outputs); for the rest see `train`."""
+    """Return the outputs for each row, shape (n, outputs). Parameters are as in `train`."""
     outputs = np.empty((len(rows), len(who)), wih.dtype)
     _call("query", wih, who, rows, table, outputs)
     return outputs
 
 
 def resample(pixels: Bytes, matrices: Array, fields: Array, which: Array) -> Bytes:
-    """Return new pictures for these, shape (n, 784): see distort.py's `_resample`."""
+    """Return resampled pictures, shape (n, 784): see `_resample` in distort.py."""
     count = len(pixels)
     given = [
         _given(pixels, (count, 784), np.uint8),
@@ -97,23 +97,23 @@ def resample(pixels: Bytes, matrices: Array, fields: Array, which: Array) -> Byt
 
 
 def moments(pixels: Bytes) -> Array:
-    """Return the sums of the pixels, (n, 784), times their row to a and column to b: (n, 3, 3), 0 where a + b > 2."""
+    """Return raw moments of pixels, (n, 784): sums of pixel * row**a * column**b, (n, 3, 3); 0 where a + b > 2."""
     given, sums = _given(pixels, (len(pixels), 784), np.uint8), np.zeros((len(pixels), 3, 3), np.int32)
     _library.mynn_moments(_place(given), ctypes.c_long(len(given)), _place(sums))
     return sums
 
 
 def _given(array: Array, shape: tuple[int, ...], dtype: type) -> Array:
-    """Return an array of this shape and type, as the kernel reads it; of another it is a ValueError."""
+    """Return the array in C order. Raise ValueError if its shape or type differs."""
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(f"there must be an array of shape {shape}, not {array.shape} of {array.dtype}")
     return np.ascontiguousarray(array)
 
 
 def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, each: Array, *more: float) -> None:
-    """Call one of kernel.c's functions, with what it needs to know of the arrays.
+    """Call a function of kernel.c with pointers and sizes of these arrays.
 
-    Nothing of them is copied, unless the weights do not lie in memory row by row.
+    Arrays are copied only if they are not in C order, or are inputs of another type than the weights.
     """
     if not fits(wih, who) or rows.ndim != 2 or rows.shape[1] != wih.shape[1] or table.shape != (256,):
         raise ValueError(f"rows of shape {rows.shape} do not fit a network of {wih.shape[-1]} inputs")

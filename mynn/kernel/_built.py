@@ -1,4 +1,4 @@
-"""Of which sources a compiled kernel is. setup.py runs this file, too, where numpy may be missing."""
+"""Fingerprint of the kernel's sources, to detect an outdated library. setup.py runs this, perhaps without numpy."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def sources_of(folder: Path) -> str:
-    """Return the name, by their contents, of the kernel's sources in this folder: a function that the kernel has.
+    """Return the name, with a checksum of the sources in this folder, of an empty function in each compiled kernel.
 
-    Where there are none, as in a wheel, it is the beginning of that name.
+    Without sources, as in a wheel, return only its prefix, which every kernel contains.
     """
     sources = sorted(folder.glob("*.[ch]"))
     content = b"".join(path.read_bytes() for path in [*sources, *folder.parents[1].glob("setup.py")])

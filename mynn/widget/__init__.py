@@ -1,7 +1,7 @@
-"""A pad for a notebook: draw a digit, see at once what a network reads, and keep the drawing with its label.
+"""Drawing pad, an anywidget for notebooks: draw a digit, see at once what a network reads, and store the drawing.
 
-The browser draws, frames the drawing and answers (pad.js), with the network's weights as they were when the last stroke
-ended: so it is quick wherever the notebook runs. What the network sees comes here, too. What is kept goes to
+The browser draws, frames the drawing and answers (pad.js), with the network's weights as of the last stroke's end:
+no round trip delays it. It sends the framed pixels to Python, which stores drawings with their labels in
 `my_digits.csv` (mynn/drawings.py).
 """
 
@@ -34,27 +34,27 @@ FIRST = marked("Draw a digit, then press the button that says which it was.")
 
 
 class Pad(Live):
-    """A white square to draw a digit on; beside it what the network sees, and how strongly it takes it for each digit.
+    """White square to draw a digit on, beside it the network's view of the drawing, and its output for each digit.
 
-    `network`  may be trained further meanwhile: the next stroke is answered with the new weights
-    `pixels`   what it sees, 0 (background) to 255 (ink), shape (784,); all background where there is no digit
-    `outputs`  what it answers to that, a list of ten numbers; empty where there is no digit
+    `network`  you may train it further meanwhile: after the next stroke, the pad answers with the new weights
+    `pixels`   the network's view, 0 (background) to 255 (ink), shape (784,); without a digit all background
+    `outputs`  its outputs, a list of ten numbers; empty without a digit
 
-    A touch on one of the buttons 0 to 9, or that key, keeps the drawing with this label: `mynn.drawings.my_digits()`
-    returns what is kept.
+    One of the buttons 0 to 9, or that key, stores the drawing with this label: `mynn.drawings.my_digits()` returns
+    the stored ones.
     """
 
     _script = script(Path(__file__).with_name("pad.js"), "network.js", "frame.js", "paper.js")
     _css = Path(__file__).with_name("pad.css")
 
     # From the browser:
-    drawing = traitlets.CBytes().tag(sync=True, echo_update=False)  # what the network sees; empty where that is nothing
-    strokes = traitlets.List(traitlets.Any()).tag(sync=True, echo_update=False)  # for a page that is loaded anew
+    drawing = traitlets.CBytes().tag(sync=True, echo_update=False)  # framed pixels; empty without a digit
+    strokes = traitlets.List(traitlets.Any()).tag(sync=True, echo_update=False)  # restores the drawing after a reload
     # To the browser:
     weights = traitlets.Bytes().tag(sync=True)
     kept = traitlets.Unicode().tag(sync=True)
-    counts = traitlets.List(traitlets.Int()).tag(sync=True)  # how many are kept of each digit
-    more = traitlets.Bool().tag(sync=True)  # whether there is one to be taken back
+    counts = traitlets.List(traitlets.Int()).tag(sync=True)  # number of stored drawings of each digit
+    more = traitlets.Bool().tag(sync=True)  # whether a drawing can be taken back
 
     def __init__(self, network: NeuralNetwork) -> None:
         inputs, outputs = network.wih.shape[1], len(network.who)
@@ -66,31 +66,31 @@ class Pad(Live):
             raise DataError(sentence.format(inputs=inputs, outputs=outputs))
         super().__init__(weights=for_browser(network.wih, network.who))
         self.network = network
-        self._mine: list[tuple[int, Bytes]] = []  # what was kept here, and can be taken back
+        self._mine: list[tuple[int, Bytes]] = []  # drawings stored by this pad, which can be taken back
         self.on_msg(self._told)
         self._count("")
 
     def gone(self) -> str:
-        """Return the sentence for when the program has ended."""
+        """Return the sentence to show once the program has ended."""
         return _("To draw here, run this lesson again from the top.")
 
     @property
     def pixels(self) -> Bytes:
-        """What the network sees."""
+        """The network's view of the drawing."""
         return np.frombuffer(self.drawing if len(self.drawing) == PIXELS else bytes(PIXELS), np.uint8)
 
     @property
     def outputs(self) -> list[float]:
-        """What it answers."""
+        """The network's outputs."""
         pixels = self.pixels
         return self.network.query(scale(pixels)).tolist() if pixels.any() else []
 
     @traitlets.observe("drawing")
     def _drawn(self, _change: Any) -> None:
-        self.weights = for_browser(self.network.wih, self.network.who)  # which are sent if they have changed
+        self.weights = for_browser(self.network.wih, self.network.who)  # traitlets sends them only if changed
 
     def _told(self, _pad: Any, message: Any, buffers: list[Any]) -> None:
-        """Do what a button says: keep a drawing, or take the last one back."""
+        """Handle a button: store a drawing, or take the last one back."""
         label, is_kept = message.get("keep"), False
         with self.hold_sync():
             try:
@@ -118,7 +118,7 @@ class Pad(Live):
         self._count(_("The {digit} is taken back.").format(digit=label))
 
     def _count(self, news: str) -> None:
-        """Say what happened, and how many drawings are kept now."""
+        """Show the news and the number of stored drawings."""
         try:
             self.counts = drawings.count()
         except DataError as error:
