@@ -1,13 +1,13 @@
-// Digits rotated: what distort.py's `rotated` does in Python, for a browser.
+// Rotation of digits in the browser, as `rotated` in distort.py.
 
 import { SIDE } from "./network.js";
 
 const PIXELS = SIDE * SIDE;
 const MIDDLE = (SIDE - 1) / 2;
 
-// What turns digits about their middle, anticlockwise by so many degrees (clockwise where they are negative), and then
-// shifts them by so many pixels: a function of a digit's 28 x 28 pixels, one byte each. Where a new pixel comes from is
-// reckoned once, for all digits.
+// Returns a function of a digit's 28 x 28 pixels, one byte each. It rotates them about their middle, anticlockwise by
+// so many degrees (clockwise if negative), and then shifts them by so many pixels. The sources of the new pixels are
+// computed once, for all digits.
 export function rotation(degrees, shiftDown = 0, shiftRight = 0) {
   const angle = (degrees * Math.PI) / 180;
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
@@ -25,8 +25,8 @@ export function rotation(degrees, shiftDown = 0, shiftRight = 0) {
   });
 }
 
-// The four pixels between which a place lies, each with its share: the more, the nearer. Outside of the picture is
-// background, and adds nothing.
+// The four pixels around a point, each with its weight in bilinear interpolation. Outside the picture is background,
+// with weight 0.
 function around(y, x) {
   const lines = (middle) => [Math.floor(middle), Math.floor(middle) + 1];
   const isInside = (line) => line >= 0 && line < SIDE;

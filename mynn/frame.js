@@ -1,5 +1,5 @@
-// A drawing framed as MNIST has its digits, of one size and in one place: what images.py does in Python, for a browser.
-// A drawing's paper is even, and its pen thick enough, so two of the steps there are not needed.
+// Image preprocessing in the browser, as images.py: brings a drawing to the size and place of MNIST's digits. The paper
+// of a drawing is even, and its pen thick enough, so two of the steps in images.py are not needed.
 
 import { SIDE, sums } from "./network.js";
 
@@ -13,8 +13,8 @@ const SMALLEST = 20;
 const PIECES = 12;
 const MOST_INK = 0.75; // of the paper
 
-// Pixels 0 (background) to 255 (ink), 28 x 28, of a drawing: its brightness, side x side, dark on white. A drawing in
-// which nothing can be seen is an Error. Pieces of ink that are smaller than this part of the largest one are left out.
+// Returns pixels 0 (background) to 255 (ink), 28 x 28. brightness: of the drawing, side x side, dark on white. speck:
+// pieces of ink smaller than this fraction of the largest one are left out. Throws an Error if there is no digit.
 export function frame(brightness, side, speck = 0.05) {
   const strongestInk = 255 - Math.min(...brightness);
   const least = (FAINTEST / 2) * strongestInk;
@@ -30,7 +30,7 @@ export function frame(brightness, side, speck = 0.05) {
   return placed(cropped(ink, large.flat(), side));
 }
 
-// The pieces that the ink consists of, each a list of the places in it.
+// The connected components of the ink, each a list of indices.
 function piecesOf(ink, side) {
   const seen = new Uint8Array(ink.length);
   const pieces = [];
@@ -53,7 +53,7 @@ function piecesOf(ink, side) {
   return pieces;
 }
 
-// The ink at these places, as the rows of the smallest rectangle that has all of it.
+// The ink at these indices, as the rows of its bounding box.
 function cropped(ink, places, side) {
   const [ys, xs] = [places.map((place) => Math.floor(place / side)), places.map((place) => place % side)];
   const [top, left] = [Math.min(...ys), Math.min(...xs)];
@@ -63,13 +63,13 @@ function cropped(ink, places, side) {
   return rows;
 }
 
-// Ink that fills its rectangle, brought to MNIST's size and place.
+// Scales ink that fills its rectangle to MNIST's size, and centres it.
 function placed(ink) {
   const columns = transposed(ink);
   const size = Math.max(ink.length, columns.length);
   const factor = Math.min(DIGIT_SIDE / size, BARS_SIDE / Math.max(betweenBars(ink), betweenBars(columns)));
   const [down, across] = [shares(ink, factor), shares(columns, factor)];
-  const narrow = ink.map((row) => sums(across, row)); // as high as before, and 28 wide
+  const narrow = ink.map((row) => sums(across, row)); // height unchanged, 28 wide
   const small = transposed(narrow).map((column) => sums(down, column)); // a list of columns
   const pixels = transposed(small).flatMap((row) => [...row]);
   const most = Math.max(...pixels);
@@ -79,7 +79,7 @@ function placed(ink) {
 const transposed = (rows) => Array.from(rows[0], (_, x) => Float64Array.from(rows, (row) => row[x]));
 const totals = (lines) => lines.map((line) => line.reduce((a, b) => a + b));
 
-// From the first line that is a bar to the last one: how many there are.
+// The number of lines from the first bar to the last.
 function betweenBars(lines) {
   const filled = totals(lines);
   const least = BAR * Math.max(...filled);
@@ -87,17 +87,17 @@ function betweenBars(lines) {
   return filled.findLastIndex(isBar) - filled.findIndex(isBar) + 1;
 }
 
-// How much of each of these lines goes into each of 28 pixels, so that the centre of mass comes to the middle: the
-// nearer to a pixel's own middle, the more.
+// Resampling weights, a row for each of 28 pixels: the nearer a line to the pixel's centre, the larger its weight. They
+// put the centre of mass in the middle.
 function shares(lines, factor) {
   const filled = totals(lines);
   const centre = filled.reduce((sum, total, line) => sum + total * (line + 0.5), 0) / totals([filled])[0];
-  const first = Math.min(Math.max(SIDE / 2 + 0.5 - centre * factor, 0), SIDE - lines.length * factor); // inside
+  const first = Math.min(Math.max(SIDE / 2 + 0.5 - centre * factor, 0), SIDE - lines.length * factor); // stays inside
   const narrowing = Math.min(factor, 1);
   return Array.from({ length: SIDE }, (_, pixel) => {
     const middle = (pixel + 0.5 - first) / factor;
     const share = (line) => Math.max(0, 1 - Math.abs(line + 0.5 - middle) * narrowing);
-    let all = 0; // of lines outside, too, in which there is no ink
+    let all = 0; // includes lines outside the ink
     for (let line = Math.floor(middle - 1 / narrowing); line <= middle + 1 / narrowing; line++) all += share(line);
     return Float64Array.from(lines, (_, line) => share(line) / all);
   });

@@ -1,4 +1,4 @@
-// What the scripts of widgets share, and the page /try/: live.py puts it before each of them.
+// Shared DOM helpers of the widgets and the page /try/. live.py puts them before each widget's script.
 
 export function add(parent, tag, properties = {}) {
   const element = Object.assign(document.createElement(tag), properties);
@@ -16,12 +16,12 @@ export function addSvg(parent, tag, attributes = {}, text = "") {
 
 export function addButton(parent, properties, pressed) {
   const button = add(parent, "button", { type: "button", ...properties });
-  button.dataset.lmSuppressShortcuts = "true"; // its keys, Space and Enter, are not the notebook's
+  button.dataset.lmSuppressShortcuts = "true"; // the notebook ignores Space and Enter here
   button.addEventListener("click", pressed);
   return button;
 }
 
-// By keyboard, a way from what a cell shows back to the cell, whose keys are the notebook's.
+// For keyboard users: move the focus from a cell's output to the cell, where the notebook's shortcuts work.
 export function leave(el) {
   el.closest(".jp-Cell")?.focus({ preventScroll: true });
 }
@@ -30,7 +30,7 @@ export function leaveByEscape(el) {
   el.addEventListener("keydown", (event) => event.key === "Escape" && leave(el));
 }
 
-// Calls `begin` and `go` with where a pen, the mouse or a finger draws, [x, y] from 0 to 1 inside, and `end` after it.
+// Calls `begin` and `go` with the position of a pen, mouse or finger, [x, y] from 0 to 1 inside, and `end` at the end.
 export function onStrokes(element, begin, go, end) {
   let drawing = false;
 
@@ -45,18 +45,18 @@ export function onStrokes(element, begin, go, end) {
     end();
   }
 
-  // Or a quick stroke flings the page, which does not move, and the next tap on a button would only stop it.
+  // Prevents a quick stroke from flinging the page: the next tap on a button would only stop the fling.
   element.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   element.addEventListener("pointerdown", (event) => {
     if (!event.isPrimary || event.button !== 0) return; // a second finger, another button
     event.preventDefault();
-    element.setPointerCapture(event.pointerId); // so that the stroke ends here even if the pen leaves the element
+    element.setPointerCapture(event.pointerId); // to get the stroke's end even outside the element
     drawing = true;
     begin(place(event));
   });
   element.addEventListener("pointermove", (event) => {
     if (!drawing || !event.isPrimary) return;
-    const events = event.getCoalescedEvents?.() ?? []; // the screen is slower than a pen
+    const events = event.getCoalescedEvents?.() ?? []; // a pen sends several points per frame
     (events.length ? events : [event]).forEach((one) => go(place(one)));
   });
   element.addEventListener("pointerup", up);

@@ -1,13 +1,12 @@
-// A neural network of three layers, one example at a time: what network.py and damage.py do in Python, for a
-// browser.
+// Neural network of three layers in the browser, trained one example at a time, as network.py and damage.py.
 //
 //     inputs  --wih-->  hidden nodes  --who-->  outputs
 //
-// Each node adds up what reaches it, every signal times the weight of its link, and squashes the sum into 0..1 with the
-// sigmoid. Training compares the outputs with the targets and moves every weight a little, so that the same inputs
-// would do a little better next time.
+// Each node adds up its incoming signals, each times the weight of its link, and squashes the sum into 0..1 with the
+// sigmoid. Training compares the outputs with the targets and changes every weight a little, so that the same inputs
+// would give slightly better outputs next time.
 
-export const RULES = ["book", "gradient", "cross-entropy"]; // network.py says what each of them is
+export const RULES = ["book", "gradient", "cross-entropy"]; // explained in network.py
 export const SIDE = 28; // a digit is 28 x 28 pixels
 const [PIXELS, LABELS] = [SIDE * SIDE, 10];
 const HIGHEST_RATE = 10; // as in checks.py
@@ -15,16 +14,15 @@ const HIGHEST_RATE = 10; // as in checks.py
 export class Network {
   // wih           the weights from inputs to hidden nodes: a row for each hidden node, wih[j][i] from input i to node j
   // who           the weights from hidden nodes to outputs: a row for each output, who[k][j] from node j to output k
-  // learningRate  how far one example moves the weights
-  // rule          what the hidden nodes learn from the output errors
+  // learningRate  how far one example changes the weights
+  // rule          how the output errors change the weights
   constructor(inputNodes, hiddenNodes, outputNodes, learningRate, rule = "book") {
     const wih = randomRows(hiddenNodes, inputNodes);
     const who = randomRows(outputNodes, hiddenNodes);
     Object.assign(this, checked({ wih, who, learningRate, rule }));
   }
 
-  // A network for digits whose weights come one after the other: those from the inputs row by row, then those to the
-  // outputs, as checkpoint.py has them for a browser.
+  // A network for digits from one array of weights, wih row by row, then who: the format of checkpoint.py for browsers.
   static from(weights, learningRate = 0.1, rule = "book") {
     const hidden = weights.length / (PIXELS + LABELS);
     if (!Number.isInteger(hidden)) throw new RangeError("its arrays do not fit together");
@@ -34,17 +32,17 @@ export class Network {
     return Network.of({ wih, who, learningRate, rule });
   }
 
-  // A network with these rows of weights.
+  // A network from rows of weights.
   static of({ wih, who, learningRate, rule }) {
     return Object.assign(Object.create(Network.prototype), checked({ wih, who, learningRate, rule }));
   }
 
-  // Ask the network: inputs give outputs, each 0..1.
+  // Returns the outputs, each 0..1.
   query(inputs) {
     return this.signals(inputs).outputs;
   }
 
-  // What a query sends through the network: the signals of the hidden nodes, and the outputs.
+  // Returns the signals of the hidden nodes, and the outputs.
   signals(inputs) {
     checkSignals("inputs", inputs, this.wih[0].length);
     const hidden = sums(this.wih, inputs).map(sigmoid);
@@ -65,13 +63,13 @@ export class Network {
     const hiddenErrors = sumsBack(this.who, errorSignal);
     const hiddenSlopes = hidden.map((signal, j) => hiddenErrors[j] * signal * (1 - signal));
 
-    // A weight moves with the slope of the node it leads to, times the signal that it carried.
+    // A weight's change is the slope at the node it leads to, times the signal it carried.
     move(this.who, outputSlopes, hidden, this.learningRate);
     move(this.wih, hiddenSlopes, inputs, this.learningRate);
   }
 
-  // Ask backwards: inputs that the network takes for such outputs. Every step of a query is undone, the last one first;
-  // what arrives may have any size, so each layer's signals are rescaled to where signals live.
+  // Runs the network backwards: inputs that would roughly give these outputs. Every step of a query is undone, the last
+  // one first. The results may have any size, so each layer's are rescaled to 0.01..0.99.
   backquery(targets) {
     checkSignals("targets", targets, this.who.length);
     if (!targets.every((target) => target > 0 && target < 1)) {
@@ -81,13 +79,13 @@ export class Network {
     return rescaled(sumsBack(this.wih, hidden.map(logit)));
   }
 
-  // Its weights, one after the other, as `from` takes them.
+  // All weights in one array, in the format of `from`.
   weights() {
     return Float64Array.from([...this.wih, ...this.who].flatMap((row) => [...row]));
   }
 }
 
-// Damage, as with brains: a new network without these hidden nodes, given as a list of their numbers.
+// Damage, as to a brain: returns a new network without the hidden nodes of these indices.
 export function damage(network, nodes) {
   const stays = (_, j) => !nodes.includes(j);
   const wih = network.wih.filter(stays).map((row) => row.slice());
@@ -95,15 +93,15 @@ export function damage(network, nodes) {
   return Network.of({ ...network, wih, who: network.who.map((row) => row.filter(stays)) });
 }
 
-// Pixels 0 (background) to 255 (ink) as inputs: 0.01..1.
+// Converts pixels 0 (background) to 255 (ink) to inputs 0.01..1.
 export const scale = (pixels) => new Float64Array(pixels).map((pixel) => (pixel / 255) * 0.99 + 0.01);
 
-// What the outputs should be for a label: 0.99 for its own, 0.01 for all others.
+// Desired outputs for a label: 0.99 for the label, 0.01 for all others.
 export function targetsFor(label, outputs = 10) {
   return Float64Array.from({ length: outputs }, (_, k) => (k === label ? 0.99 : 0.01));
 }
 
-// The answer: the number of the strongest output.
+// The answer: the index of the strongest output.
 export const strongest = (outputs) => outputs.indexOf(Math.max(...outputs));
 
 // --- the arithmetic
@@ -111,10 +109,10 @@ export const strongest = (outputs) => outputs.indexOf(Math.max(...outputs));
 const sigmoid = (sum) => 1 / (1 + Math.exp(-sum));
 const logit = (signal) => Math.log(signal / (1 - signal));
 
-// What reaches each node: the sum of all signals, each times its weight.
+// The weighted sum of all signals, at each node.
 export const sums = (rows, signals) => Float64Array.from(rows, (row) => dot(row, signals));
 
-// The sum of all signals, each times its weight; four sums at once, since one addition waits for the one before it.
+// Dot product, in four independent sums: in a single one, each addition would wait for the one before it.
 function dot(row, signals) {
   const length = signals.length;
   let [a, b, c, d, i] = [0, 0, 0, 0, 0];
@@ -128,7 +126,7 @@ function dot(row, signals) {
   return a + b + (c + d);
 }
 
-// Add the signals, each times the step, to a row; by fours, which is a third quicker.
+// row += step * signals, unrolled by four: a third faster.
 function addTimes(row, step, signals) {
   const length = signals.length;
   let i = 0;
@@ -141,7 +139,7 @@ function addTimes(row, step, signals) {
   }
 }
 
-// The same backwards: what reaches each node before the links, if signals come from behind them.
+// Weighted sums backwards: signals at the end of the links, summed at each node where the links begin.
 function sumsBack(rows, signals) {
   const total = new Float64Array(rows[0].length);
   rows.forEach((row, k) => addTimes(total, signals[k], row));
@@ -152,17 +150,17 @@ function move(rows, slopes, signals, learningRate) {
   rows.forEach((row, j) => addTimes(row, learningRate * slopes[j], signals));
 }
 
-// Signals shifted and scaled so that they just fill 0.01..0.99; all alike, they become 0.5.
+// Signals shifted and scaled to fill 0.01..0.99; if all are equal, 0.5 for each.
 function rescaled(signals) {
   const [least, most] = [Math.min(...signals), Math.max(...signals)];
   return signals.map((signal) => (most > least ? 0.01 + (0.98 * (signal - least)) / (most - least) : 0.5));
 }
 
-// Weights at random around 0, with a standard deviation of one over the root of the number of nodes that they lead to.
+// Random weights around 0; standard deviation: one over the square root of the number of nodes they lead to.
 function randomRows(nodes, before) {
   const wrong = [nodes, before].find((count) => !Number.isSafeInteger(count) || count < 1);
   if (wrong !== undefined) throw new RangeError(`the number of nodes must be 1 or more, not ${wrong}`);
-  // Box and Muller's way from even chances to the bell curve.
+  // Box-Muller transform, from a uniform to a normal distribution.
   const bell = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
   return Array.from({ length: nodes }, () => Float64Array.from({ length: before }, () => bell() / Math.sqrt(nodes)));
 }
@@ -179,6 +177,6 @@ function checked(network) {
 }
 
 function checkSignals(name, signals, nodes) {
-  const fit = signals.length === nodes && Number.isFinite(dot(signals, signals)); // all of them, or the sum were not
+  const fit = signals.length === nodes && Number.isFinite(dot(signals, signals)); // finite only if all are
   if (!fit) throw new RangeError(`${name} must be ${nodes} numbers`);
 }

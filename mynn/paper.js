@@ -1,16 +1,16 @@
-// What the pads share, in lessons and on the page /try/: a sheet of SVG on which a pen, a finger, the mouse or the keys
-// draw, the picture of that, what a network sees of it, and its answer in words.
+// Drawing surface that the pads in lessons share with the page /try/: an SVG sheet for pen, finger, mouse or keys, the
+// drawing as a raster image, the network's view of it, and the answer in words.
 
 import { frame } from "./frame.js";
 import { addButton, addSvg, onStrokes } from "./live.js";
 import { SIDE, strongest } from "./network.js";
 import { _, withArticle } from "./words.js";
 
-const SHEET = 560; // its side, in its own units: whatever the screen, its lines are sharp
-const PEN = 48; // how thick a line is on it: about as thick as MNIST's after framing
-const STEP = 20; // how far an arrow key moves the pen
-const COARSE = 112; // the picture that is framed, in pixels
-// No sentence is so long that the paper moves away under the pen.
+const SHEET = 560; // side of the sheet, in SVG units
+const PEN = 48; // width of a line, in SVG units: after framing about as in MNIST
+const STEP = 20; // SVG units per arrow key
+const COARSE = 112; // side of the raster image that is framed, in pixels
+// Keep sentences short: a further line of text would shift the paper under the pen.
 const EMPTY = _("Draw a digit on the white square.");
 const UNSEEN = _("I cannot see a digit yet.");
 
@@ -23,7 +23,7 @@ function context(side) {
   return canvas.getContext("2d", { willReadFrequently: true });
 }
 
-// Strokes, each a list of points [x, y], as brightness: COARSE x COARSE bytes.
+// Rasterizes strokes, each a list of points [x, y]: brightness, COARSE x COARSE bytes.
 function picture(strokes) {
   const pen = context(COARSE);
   pen.fillStyle = "white";
@@ -33,15 +33,15 @@ function picture(strokes) {
   for (const stroke of strokes) {
     pen.beginPath();
     pen.moveTo(...stroke[0]);
-    stroke.forEach((point) => pen.lineTo(...point)); // the first is where it is already: a dot
+    stroke.forEach((point) => pen.lineTo(...point)); // the first point again: a single one makes a dot
     pen.stroke();
   }
   const { data } = pen.getImageData(0, 0, COARSE, COARSE); // four bytes a pixel
   return new Uint8Array(COARSE ** 2).map((_, place) => data[4 * place]);
 }
 
-// A drawing as the network sees it, without pieces of ink that are smaller than this part of the largest one; null
-// where there is none.
+// The network's view of a drawing, without pieces of ink smaller than the fraction `speck` of the largest one; null
+// without a digit.
 export function seen(strokes, speck) {
   try {
     return strokes.length ? frame(picture(strokes), COARSE, speck) : null;
@@ -50,7 +50,7 @@ export function seen(strokes, speck) {
   }
 }
 
-// The answer in words; without outputs, why there is none.
+// The answer in words; without outputs, the reason.
 export function inWords(outputs, strokes) {
   if (!outputs) return strokes.length ? UNSEEN : EMPTY;
   const first = strongest(outputs);
@@ -60,7 +60,7 @@ export function inWords(outputs, strokes) {
   return withArticle(_("This is a {digit}.", { digit: first }));
 }
 
-// Calls `show` with the latest strokes, but not more often than a screen shows pictures: a pen sends more points.
+// Calls `show` with the latest strokes, once per frame at most: a pen sends points more often.
 export function calmly(show) {
   let latest;
   let asked = 0;
@@ -73,20 +73,20 @@ export function calmly(show) {
   };
 }
 
-// The square to draw on. `changed` is called with all strokes at the end of each, and when some are taken away; `drawn`
-// while one grows.
+// The square to draw on. Calls `changed` with all strokes at the end of each, and when some are removed, and `drawn`
+// during a stroke.
 export function paper(parent, strokes, changed, drawn = () => {}) {
   const sheet = addSvg(parent, "svg", { class: "mynn-pad-paper", viewBox: `0 0 ${SHEET} ${SHEET}` });
   Object.entries({ tabindex: 0, role: "application", "aria-label": HELP }).forEach((pair) => sheet.setAttribute(...pair));
   const ink = addSvg(sheet, "g", { "stroke-width": PEN });
   const pen = addSvg(sheet, "circle", { class: "mynn-pad-pen", r: PEN / 2 });
-  const past = []; // what was drawn before each change
-  let place = [SHEET / 2, SHEET / 2]; // of the pen that the keys move
-  let stroke = null; // while the pen is down
-  let line = null; // this stroke on the sheet
+  const past = []; // undo stack: the strokes before each change
+  let place = [SHEET / 2, SHEET / 2]; // position of the pen that keys move
+  let stroke = null; // points of the current stroke, while the pen is down
+  let line = null; // its SVG element
 
   function show(points) {
-    return addSvg(ink, "polyline", { points: [points[0], ...points].join(" ") }); // a point twice is a dot
+    return addSvg(ink, "polyline", { points: [points[0], ...points].join(" ") }); // a point twice makes a dot
   }
 
   function change(next) {
@@ -125,7 +125,7 @@ export function paper(parent, strokes, changed, drawn = () => {}) {
   const onSheet = (point) => point.map((part) => Math.round(part * SHEET));
 
   function down(point) {
-    end(); // of a stroke by keys
+    end(); // ends a stroke by keys
     sheet.focus({ preventScroll: true });
     sheet.classList.remove("mynn-pad-keys");
     sheet.classList.add("mynn-pad-hand");
@@ -136,7 +136,7 @@ export function paper(parent, strokes, changed, drawn = () => {}) {
   const undo = () =>
     (stroke || past.length || strokes.length) && set(stroke ? strokes : (past.pop() ?? strokes.slice(0, -1)));
 
-  // A key, of which those of the pen count on the paper only. Returns whether it is one of ours.
+  // Handles a key, and returns whether it is one of ours. Keys that move the pen count only while the sheet has focus.
   function key({ key: name, ctrlKey, metaKey, altKey }) {
     const alone = !ctrlKey && !metaKey && !altKey;
     if (alone && (name === "Delete" || name === "Backspace")) clear();
@@ -145,7 +145,7 @@ export function paper(parent, strokes, changed, drawn = () => {}) {
     return true;
   }
 
-  // The pen by keys. Returns whether this key is one of its.
+  // Moves, lowers or lifts the pen by a key. Returns whether it is a key for that.
   function move(name) {
     if (name !== " " && !(name in ARROWS)) return false;
     sheet.classList.remove("mynn-pad-hand");
@@ -167,7 +167,7 @@ export function paper(parent, strokes, changed, drawn = () => {}) {
     sheet.classList.remove("mynn-pad-hand");
   });
   pen.setAttribute("transform", `translate(${place})`);
-  strokes.forEach(show); // the page was loaded anew, and Python still has the drawing
+  strokes.forEach(show); // after a reload: Python still has the drawing
   return {
     sheet,
     key,
@@ -180,7 +180,7 @@ export function paper(parent, strokes, changed, drawn = () => {}) {
   };
 }
 
-// A picture as the network sees it. Returns what shows it, given its 784 bytes of ink.
+// Adds the network's view. Returns a function that shows 784 bytes of ink in it.
 export function eye(parent, label = _("what the network sees")) {
   const sight = context(SIDE);
   sight.canvas.className = "mynn-pad-seen";
@@ -190,7 +190,7 @@ export function eye(parent, label = _("what the network sees")) {
   return (ink) => paint(sight.canvas, ink, (value) => Array(3).fill(255 - value));
 }
 
-// Paint 784 numbers as a picture, at a place of a canvas.
+// Paints 784 numbers as a picture, at (x, y) on a canvas.
 export function paint(canvas, numbers, colourOf, x = 0, y = 0) {
   const image = new ImageData(SIDE, SIDE);
   image.data.fill(255);

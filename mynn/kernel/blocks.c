@@ -1,17 +1,16 @@
-/* Training by blocks: the steps of kernel.c, but the weights V are visited once for eight examples.
+/* Training by blocks (cache blocking): the steps of kernel.c, with one pass over the weights V per eight examples.
 
-   What a processor waits for is its memory: V is some twenty times as large as a Pi Zero's nearest memory (16 KB), and
-   seven times a PC's (48 KB) or more, and each example comes by twice, to be asked and to be learnt from. Let V stay as
-   it was before a block of eight examples. What those before example m in its block have changed by then is found
-   without it,
+   Training is bound by memory: V is some twenty times as large as the L1 cache of a Pi Zero (16 KB), and seven times
+   that of a PC (48 KB) or more; each example reads V twice, to query and to learn. Here V stays unchanged during a
+   block of eight examples. The changes by the examples n before example m in the block are computed without V,
 
-       V_now ink_m  =  V ink_m  +  the sum over these n of  (ink_n . ink_m) * step_n
+       V_now ink_m  =  V ink_m  +  the sum over n of  (ink_n . ink_m) * step_n
 
-   since each has added step_n * ink_n. Their steps are added to V together, when the next block's examples are asked:
-   strip by strip of so few hidden nodes that a strip's part of these digits, about a third of all pixels, stays near
-   while all sixteen come by.
+   since each has added step_n * ink_n. The steps of a block are added to V together, in the pass that queries the next
+   block. This pass goes by strips of hidden nodes, so narrow that a strip's weights for the pixels of these sixteen
+   digits, about a third of all pixels, stay in the cache.
 
-   The steps are kernel.c's, but for the last digits. kernel.c includes this file, once for each REAL. */
+   Results equal those of kernel.c, but for the last digits. kernel.c includes this file, once for each REAL. */
 
 #ifndef BLOCK
 #ifdef __AVX512F__
@@ -20,13 +19,13 @@
 #define BLOCK 8
 #define SIXTEEN 16
 
-/* REGISTER: how many bytes are added at once. A row of a strip has 2 to the power of ROW_BITS bytes; the last strip may
-   be half as wide. AHEAD: how many pixels are taken at once, so that no sum waits for the one before it. */
+/* REGISTER: bytes added by one instruction. ROW_BITS: a row of a strip has 2^ROW_BITS bytes; the last strip may be half
+   as wide. ASK_AHEAD, MOVE_AHEAD: pixels processed together, so that no sum waits for the one before it. */
 #ifdef PI_ZERO
 #define REGISTER (int)sizeof(REAL) /* bytes */
-#define ROW_BITS 5                 /* what comes from its memory at once */
+#define ROW_BITS 5                 /* a cache line, 32 bytes */
 #define ASK_AHEAD 1
-#define MOVE_AHEAD (sizeof(REAL) == 8 ? 2 : 1) /* of floats, one pixel is as much as there are registers for */
+#define MOVE_AHEAD (sizeof(REAL) == 8 ? 2 : 1) /* for floats, registers suffice for one pixel only */
 #else
 #if defined __AVX512F__
 #define REGISTER 64
@@ -35,31 +34,31 @@
 #else
 #define REGISTER 16
 #endif
-#define ROW_BITS 7 /* twice that: a pixel's ink and place are found once for both */
+#define ROW_BITS 7 /* two cache lines, for which a pixel's ink and place are found once */
 #define ASK_AHEAD (REGISTER / 16)
 #define MOVE_AHEAD (REGISTER / 16)
 #endif
 #define NODES ((1 << ROW_BITS) / (int)sizeof(REAL)) /* in a strip */
 #define VECTORS(bits) ((1 << (bits)) / REGISTER)
 
-/* A pixel with ink, in one word, so that one load brings all that is asked of it: which pixel it is, and 8 times its
-   value, which is how many bytes of the table of inks lie before its ink. */
+/* A pixel with ink, in one word, to load at once: its index, and 8 times its value, which is the offset of its ink in
+   the table `inks`, in bytes. */
 typedef uint32_t Spot;
 #define SPOT(pixel, value) (((Spot)(pixel) << 21) + ((Spot)(value) << 3))
 #define VALUE(spot) ((int16_t)((spot) & 0xffff))
 #define PIXEL(spot) ((spot) >> 21)
 #define ROW(strip, spot, bits) ((void *)((char *)(strip) + ((spot) >> (21 - (bits)))))
 #define INK(inks, spot) (*(const REAL *)((const char *)(inks) + ((spot) & 0xffff)))
-#define MOST_INPUTS 2040 /* that fit into a spot, with one row more; and below, 8 * 255 * 255 of each into 32 bits */
+#define MOST_INPUTS 2040 /* a Spot has 11 bits for pixels and one padding row; 8 * 255 * 255 * inputs fits 32 bits */
 
 typedef struct {
-    int inked, count; /* how many spots have ink; these, filled up to fours with spots of a row that nobody asks */
+    int inked, count; /* number of spots with ink; the same, padded to fours with spots of the unused row of V */
     int sum;          /* of all values */
     Spot *spots;
 } Digit;
 
 #ifdef __AVX512F__
-/* Write the spots of sixteen pixels, those with ink first. Returns how many have ink. */
+/* Write the spots of those of sixteen pixels that have ink, then zeros. Returns the number with ink. */
 static inline int find_sixteen(Spot *spots, const unsigned char *pixels, int pixel) {
     const __m512i each = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     const __m512i places = _mm512_slli_epi32(_mm512_add_epi32(each, _mm512_set1_epi32(pixel)), 21);
@@ -71,7 +70,7 @@ static inline int find_sixteen(Spot *spots, const unsigned char *pixels, int pix
 }
 #endif
 
-/* Pixels to spots. No branch asks for a single one, or for eight, as in kernel.c. Needs room for sixteen more. */
+/* Convert pixels to spots, without branches on a pixel or on eight, as in kernel.c. May write 16 spots too many. */
 static void find_spots(Digit *digit, const unsigned char *pixels, int inputs) {
     Spot *restrict spots = digit->spots;
     int i = 0, sum = 0;
@@ -107,10 +106,10 @@ static void find_spots(Digit *digit, const unsigned char *pixels, int inputs) {
     digit->count = (int)count;
 }
 
-/* alike[n] = the sum of digit m's values times digit n's, for each digit n before it in the block. */
+/* alike[n] = the dot product of the values of digits m and n, for each digit n before m in the block. */
 static void compare(const Digit *digit, int m, const unsigned char *pixels, long apart, int inputs, int32_t *alike) {
 #ifndef PI_ZERO
-    int16_t values[MOST_INPUTS]; /* a PC takes so many at once that it need not leave out those without ink */
+    int16_t values[MOST_INPUTS]; /* all of them: a PC processes so many at once that skipping some gains nothing */
     (void)digit;
     for (int i = 0; i < inputs; i++) values[i] = pixels[m * apart + i];
     for (int n = 0; n < m; n++, pixels += apart) {
@@ -146,24 +145,24 @@ typedef REAL NAME(Vector) __attribute__((vector_size(REGISTER), may_alias));
 
 typedef struct {
     int inputs, hidden, outputs;
-    int wide;      /* `hidden`, filled up to whole lines as in kernel.c */
-    void *memory;  /* all of what follows */
-    REAL *inks;    /* (256, 8 bytes each) what a pixel's value adds to paper */
-    REAL *v;       /* (wide / NODES, inputs + 1, NODES): V, strip by strip; nobody asks for the last row */
+    int wide;      /* `hidden`, padded to whole lines as in kernel.c */
+    void *memory;  /* the allocation that holds all arrays below */
+    REAL *inks;    /* (256, 8 bytes each) value of a pixel to ink */
+    REAL *v;       /* (wide / NODES, inputs + 1, NODES) V, strip by strip; its last row is for padding spots */
     REAL *who;     /* (outputs, wide) */
-    REAL *rows;    /* (wide,) these three are as in kernel.c */
+    REAL *rows;    /* (wide,) this and the next two are as in kernel.c */
     REAL *shift;   /* (wide,) */
     REAL *signals; /* (wide,) */
-    REAL *sums;    /* (BLOCK, wide) V ink, before the block */
+    REAL *sums;    /* (BLOCK, wide) V ink, with V as before the block */
     REAL *steps;   /* (BLOCK, wide) */
-    REAL *results; /* (outputs,) these three are filled up to whole lines */
-    REAL *errors;  /* (outputs,) what is sent back */
-    REAL *moves;   /* (outputs,) by how much a weight moves, for each signal */
-    Digit digits[2][BLOCK]; /* of this block, and of the one before */
+    REAL *results; /* (outputs,) this and the next two are padded to whole lines */
+    REAL *errors;  /* (outputs,) error signal sent back */
+    REAL *moves;   /* (outputs,) change of a weight per unit of signal */
+    Digit digits[2][BLOCK]; /* two buffers: this block and the one before, in turn */
 } NAME(Blocks);
 
-/* Whether examples can be taken like this: they must be pixels, and all their inputs evenly spaced, as mnist.py's are.
-   Then the products of inks are whole numbers, times one factor. */
+/* Whether this method works: examples must be pixels, and their inputs evenly spaced, as those of mnist.py. Then each
+   product of two inks is an integer times one common factor. */
 INLINE int NAME(blocks_serve)(const unsigned char *pixels, int inputs, const REAL *table) {
     const REAL unit = (table[255] - table[0]) / 255, least = sizeof(REAL) == 4 ? (REAL)5e-7 : (REAL)1e-15;
     int evenly = 1;
@@ -174,7 +173,7 @@ INLINE int NAME(blocks_serve)(const unsigned char *pixels, int inputs, const REA
     return pixels && inputs <= MOST_INPUTS && evenly;
 }
 
-/* Copy the weights to the hidden nodes from wih to V, or (back) from V to wih. */
+/* Copy the weights to the hidden nodes from wih to V or, if `back`, from V to wih. */
 INLINE void NAME(carry)(const NAME(Blocks) *b, REAL *wih, int back) {
     for (int j = 0; j < b->wide; j += NODES) {
         const int width = b->wide - j < NODES ? b->wide - j : NODES;
@@ -188,7 +187,7 @@ INLINE void NAME(carry)(const NAME(Blocks) *b, REAL *wih, int back) {
     }
 }
 
-/* The working memory of a network, with its weights in it; b.memory is null where there is none. */
+/* Allocate the working memory of a network, with its weights in it; b.memory is null if there is not enough. */
 INLINE NAME(Blocks) NAME(begin_blocks)(REAL *wih, const REAL *who, int inputs, int hidden, int outputs,
                                        const REAL *table) {
     enum { EACH = 8 / (int)sizeof(REAL) };
@@ -216,7 +215,7 @@ INLINE NAME(Blocks) NAME(begin_blocks)(REAL *wih, const REAL *who, int inputs, i
     return b;
 }
 
-/* sums = V ink, in one strip. */
+/* Query one strip: sums = V ink. */
 INLINE void NAME(ask_strip)(const Digit *digit, const REAL *strip, const REAL *inks, REAL *sums, int bits) {
     const int vectors = VECTORS(bits);
     NAME(Vector) all[ASK_AHEAD][VECTORS(ROW_BITS)], *to = (NAME(Vector) *)sums;
@@ -235,7 +234,7 @@ INLINE void NAME(ask_strip)(const Digit *digit, const REAL *strip, const REAL *i
     }
 }
 
-/* V += ink * steps, in one strip: several pixels at a time, so that none need wait for the one before it. */
+/* Update one strip: V += ink * steps, several pixels at a time, so that none waits for the one before it. */
 INLINE void NAME(move_strip)(const Digit *digit, REAL *strip, const REAL *inks, const REAL *steps, int bits) {
     const int vectors = VECTORS(bits);
     NAME(Vector) step[VECTORS(ROW_BITS)];
@@ -253,14 +252,14 @@ INLINE void NAME(move_strip)(const Digit *digit, REAL *strip, const REAL *inks, 
     }
 }
 
-/* In the strip that begins with hidden node j: move the weights for old digits, and ask them about new ones. */
+/* In the strip that begins at hidden node j: add the steps of the old digits to V, then query it for the new ones. */
 INLINE void NAME(visit)(NAME(Blocks) *b, int j, int bits, const Digit *old, int before, const Digit *new, int these) {
     REAL *strip = b->v + (size_t)j * (b->inputs + 1), *steps = b->steps + j, *sums = b->sums + j;
     for (int m = 0; m < before; m++) NAME(move_strip)(old + m, strip, b->inks, steps + (size_t)m * b->wide, bits);
     for (int m = 0; m < these; m++) NAME(ask_strip)(new + m, strip, b->inks, sums + (size_t)m * b->wide, bits);
 }
 
-/* What example m of its block sends on from the hidden nodes: what those before it have changed comes to its sums. */
+/* Compute the hidden nodes' signals for example m of a block: its sums, plus the changes by examples before it. */
 INLINE void NAME(reach)(NAME(Blocks) *b, int m, const int32_t *alike, REAL unit, REAL paper, REAL ink) {
     const int wide = b->wide;
     REAL all = ink + paper * b->inputs, *restrict signals = b->signals;
@@ -271,7 +270,7 @@ INLINE void NAME(reach)(NAME(Blocks) *b, int m, const int32_t *alike, REAL unit,
     for (int j = b->hidden; j < wide; j++) signals[j] = 0;
 }
 
-/* Every step on one example, whose hidden nodes' signals are there; leaves its step in `steps`. */
+/* Train on one example, given the hidden nodes' signals. Writes its step to `steps`, to be added to V later. */
 INLINE void NAME(learn)(NAME(Blocks) *b, REAL rate, int rule, REAL paper, REAL ink, int label, REAL *restrict steps) {
     const int wide = b->wide;
     for (int k = 0; k < b->outputs; k++) b->results[k] = NAME(sum)(b->signals, b->who + (size_t)k * wide, wide);
@@ -288,7 +287,7 @@ INLINE void NAME(learn)(NAME(Blocks) *b, REAL rate, int rule, REAL paper, REAL i
         NAME(Vector) *shift = (NAME(Vector) *)(b->shift + j), *rows = (NAME(Vector) *)(b->rows + j);
         for (int n = 0; n < ALL; n++) signals[n] = ((NAME(Vector) *)(b->signals + j))[n];
         for (int n = 0; n < ALL; n++) back[n] = (NAME(Vector)){0};
-        for (int k = 0; k < b->outputs; k++) { /* as everywhere, a weight is used before it moves */
+        for (int k = 0; k < b->outputs; k++) { /* a weight is used for the error signal before it changes */
             NAME(Vector) *who = (NAME(Vector) *)(b->who + (size_t)k * wide + j), moved[ALL];
             const REAL error = b->errors[k], move = b->moves[k];
             for (int n = 0; n < ALL; n++) back[n] += error * who[n];
@@ -304,7 +303,7 @@ INLINE void NAME(learn)(NAME(Blocks) *b, REAL rate, int rule, REAL paper, REAL i
     }
 }
 
-/* Every step on every example: see mynn_train, whose promises these are. */
+/* Train on all examples. Parameters and return value as in mynn_train. */
 INLINE int NAME(train_blocks)(REAL *wih, REAL *who, int inputs, int hidden, int outputs, const unsigned char *pixels,
                               long apart, const REAL *table, long count, const unsigned char *labels, REAL rate, int rule) {
     NAME(Blocks) b = NAME(begin_blocks)(wih, who, inputs, hidden, outputs, table);

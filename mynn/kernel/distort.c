@@ -1,8 +1,8 @@
-/* Digits distorted: what distort.py's `_resample` does with scipy, but for a pixel's last digit; and what normalise.py
-   needs to know of them.
+/* Bilinear resampling of digits, as `_resample` in distort.py (a pixel may differ by 1), and their moments for
+   normalise.py.
 
-   All of it is whole numbers: places are in 65,536ths of a pixel, shares in 2,048ths. So the same bytes come of it on
-   every machine, whatever its compiler does with fractions, and a Pi Zero is as quick with them as it can be. */
+   All arithmetic is fixed-point: coordinates in 65,536ths of a pixel, weights in 2,048ths. The result is the same
+   on every machine and compiler, and a Pi Zero, without fast floating point, is as quick as it can be. */
 
 #include <stdint.h>
 #include <string.h>
@@ -10,32 +10,32 @@
 enum {
     SIDE = 28,
     PIXELS = SIDE * SIDE,
-    EDGE = 2,        /* pixels of background on each side: whatever lies farther out sees nothing else either */
+    EDGE = 2,        /* pixels of background on each side: sources farther out are background, too, and are clamped */
     ROOM = SIDE + 2 * EDGE,
-    PLACE = 16,      /* bits behind the point of a place */
-    SHARE = 11       /* and of a share; the product of two, times a pixel, has just room in 32 bits */
+    PLACE = 16,      /* fractional bits of a coordinate */
+    SHARE = 11       /* and of a weight: the product of two weights and a pixel just fits into 32 bits */
 };
 
-/* The whole pixel at a place, counted from the first one of the edge. */
+/* Integer part of a coordinate, counted from the first pixel of the edge. */
 static inline int whole(int32_t place) {
     int pixel = place >> PLACE;
     pixel = pixel < -EDGE ? -EDGE : pixel;
     return (pixel > SIDE ? SIDE : pixel) + EDGE;
 }
 
-/* What is behind the point of a place, as a share. */
+/* Fractional part of a coordinate, as a weight. */
 static inline int part(int32_t place) { return place >> (PLACE - SHARE) & ((1 << SHARE) - 1); }
 
-/* New pixels for old ones, both (count, 784). matrices (count, 2, 3): where a digit's new pixels come from as a whole,
-   down and right. which (count, 2): the fields, (some, 784), that are added to these, down and right. */
+/* Resample pixels, (count, 784). matrices (count, 2, 3): affine maps from a new pixel to its source, down and right.
+   fields (some, 784): displacements. which (count, 2): indices of the fields to add to the source, down and right. */
 void mynn_resample(const uint8_t *pixels, const int32_t *matrices, const int32_t *fields, const int32_t *which,
                    long count, uint8_t *resampled) {
-    uint8_t room[ROOM * ROOM] = {0}; /* a digit, and the edge around it */
+    uint8_t room[ROOM * ROOM] = {0}; /* a digit with the edge around it */
     for (long n = 0; n < count; n++, pixels += PIXELS, resampled += PIXELS, matrices += 6, which += 2) {
         const int32_t *down = fields + (size_t)which[0] * PIXELS, *right = fields + (size_t)which[1] * PIXELS;
         for (int r = 0; r < SIDE; r++) memcpy(room + (r + EDGE) * ROOM + EDGE, pixels + r * SIDE, SIDE);
         for (int r = 0; r < SIDE; r++) {
-            int at[SIDE], below[SIDE], beside[SIDE], row = 2 * r - (SIDE - 1); /* in halves of a pixel from the middle */
+            int at[SIDE], below[SIDE], beside[SIDE], row = 2 * r - (SIDE - 1); /* half pixels from the middle */
             for (int c = 0; c < SIDE; c++) {
                 int i = r * SIDE + c, column = 2 * c - (SIDE - 1);
                 int32_t y = matrices[0] * row + matrices[1] * column + matrices[2] + down[i];
@@ -55,9 +55,9 @@ void mynn_resample(const uint8_t *pixels, const int32_t *matrices, const int32_t
     }
 }
 
-/* sums (count, 3, 3): each digit's pixels (count, 784) times their row to a, and their column to b, added up; those for
-   which a + b is more than 2 stay as they are. From the bottom up, a pixel of row r comes once into `one`, r times
-   into `two`, and r * (r - 1) / 2 times into `three`: nothing is multiplied. */
+/* Raw moments of digits, (count, 784). sums (count, 3, 3): sums of pixel * row^a * column^b; those with a + b > 2 are
+   not written. Going from the bottom row up, a pixel of row r is added once to `one`, r times to `two`, and
+   r * (r - 1) / 2 times to `three`, which avoids multiplications. */
 void mynn_moments(const uint8_t *pixels, long count, int32_t *sums) {
     for (long n = 0; n < count; n++, pixels += PIXELS, sums += 9) {
         int32_t one[SIDE] = {0}, two[SIDE] = {0}, three[SIDE] = {0};

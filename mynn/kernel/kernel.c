@@ -1,21 +1,22 @@
-/* The compiled kernel: the very steps of network.py, on the same examples in the same order, only quicker.
+/* Compiled kernel for training and queries: the same steps as network.py, in the same order, only faster.
 
    Four fifths of a digit's pixels are background. Write an example as x = paper * 1 + ink, where `ink` is zero on the
    background. Then a training step adds to the weights of hidden node j
 
        step_j * x  =  (step_j * paper) * 1  +  step_j * ink
 
-   and the first part is one number for the whole row. So the weights W, (hidden, inputs), are kept as
+   and the first term is one number for the whole row. The weights W, (hidden, inputs), are therefore stored as
 
-       W = V + shift * 1          V: a column changes only where there is ink;  shift: one number a hidden node
+       W = V + shift * 1          V: a column changes only if its pixel has ink;  shift: one number per hidden node
 
-   and what reaches a hidden node needs no paper either: with rows_j, the sum of V's row j, kept up to date,
+   The weighted sums skip the background, too. With rows_j, the sum of V's row j, kept up to date,
 
        W x  =  V ink  +  paper * rows  +  shift * sum(x)
 
-   V lies in memory transposed, so that what belongs to one pixel is together.
+   V is transposed in memory: all weights of one pixel are contiguous.
 
-   This file is compiled for double and, by including itself, for float. It needs no Python: __init__.py calls it. */
+   This file includes itself twice, to compile for double and for float. It does not use Python: __init__.py calls it
+   by ctypes. */
 
 #ifndef REAL
 
@@ -27,23 +28,23 @@ enum { BOOK, GRADIENT, CROSS_ENTROPY }; /* network.py's RULES, in their order */
 
 #define UP_TO(multiple, n) (((n) + (multiple) - 1) / (multiple) * (multiple))
 
-#define FOUR 4  /* pixels with ink are taken four at a time */
-#define EIGHT 8 /* and looked for in eights, most of which are paper */
+#define FOUR 4  /* pixels with ink are processed four at a time */
+#define EIGHT 8 /* and searched for eight at a time: most eights are all paper */
 
-/* Hidden nodes are taken a line at a time. On a PC that is what comes from memory at once, 64 bytes, and what the
-   largest registers hold; on a Pi Zero, as much as keeps it from waiting for each sum before it begins the next. */
+/* LINE: hidden nodes processed at a time. On a PC, a cache line of 64 bytes, which also fills the largest registers;
+   on a Pi Zero, enough independent sums that none waits for the one before it. */
 #ifdef __x86_64__
 #define LINE (64 / (int)sizeof(REAL))
 #else
 #define LINE 4
 #endif
 
-#define INLINE static inline __attribute__((always_inline)) /* or what is known of `wide` would be lost */
+#define INLINE static inline __attribute__((always_inline)) /* keeps what the compiler knows about `wide` */
 
-/* Its name, which setup.py gives, says of which sources the library is. */
+/* Marker: setup.py defines its name from a checksum of the sources. See _built.py. */
 void MYNN_SOURCES(void) {}
 
-/* The level of x86-64 that this processor has, for which setup.py has made a library of its own; or 0. */
+/* x86-64 microarchitecture level of this processor, if setup.py builds a library for it (3 or 4); else 0. */
 int mynn_level(void) {
 #if defined(__x86_64__) && __GNUC__ >= 12
     return __builtin_cpu_supports("x86-64-v4") ? 4 : __builtin_cpu_supports("x86-64-v3") ? 3 : 0;
@@ -52,7 +53,7 @@ int mynn_level(void) {
 #endif
 }
 
-/* A PC and a Pi Zero train by blocks.c, where it serves: it has been measured on these. */
+/* A PC and a Pi Zero, on which blocks.c was measured, train with it if they can: see blocks_serve. */
 #ifdef __arm__
 #define PI_ZERO
 #endif
@@ -62,11 +63,11 @@ int mynn_level(void) {
 
 #define NAME(name) name##_double
 #define REAL double
-#define BITS int64_t /* how a double lies in memory: sign, exponent + 1023, 52 bits behind the point */
+#define BITS int64_t /* layout of a double: sign, exponent + BIAS, fraction of 52 bits */
 #define BIAS 1023
 #define FRACTION 52
-#define FARTHEST 700 /* e to this, and to minus this, are numbers that it can still hold */
-#define TERMS 13     /* what the series of e has behind these is too small to be seen */
+#define FARTHEST 700 /* a double can hold e to the power of this and of its negative */
+#define TERMS 13     /* further terms of the series for e are below the precision */
 #include "kernel.c"
 #undef NAME
 #undef REAL
@@ -88,26 +89,26 @@ int mynn_level(void) {
 
 typedef struct {
     int inputs, hidden, outputs;
-    int wide;      /* `hidden`, filled up to whole lines with nodes that send 0 and whose weights stay 0 */
+    int wide;      /* `hidden`, padded to whole lines with nodes whose signals and weights stay 0 */
     REAL *v;       /* (inputs, wide): V transposed */
     REAL *who;     /* (outputs, wide) */
-    REAL *rows;    /* (wide,) the sums of V's rows */
+    REAL *rows;    /* (wide,) row sums of V */
     REAL *shift;   /* (wide,) */
-    REAL *signals; /* (wide,) what the hidden nodes send on */
+    REAL *signals; /* (wide,) outputs of the hidden nodes */
     REAL *steps;   /* (wide,) */
     REAL *results; /* (outputs,) */
-    REAL *ink;     /* (up to inputs, filled up to fours with zeros) x - paper, where that is not 0 */
-    int *where;    /* which pixels these are */
-    int *eights;   /* (up to inputs / 8,) which pixels begin eight that are not all paper */
+    REAL *ink;     /* (up to inputs, padded to fours with zeros) the nonzero values of x - paper */
+    int *where;    /* their pixels */
+    int *eights;   /* (up to inputs / 8,) first pixels of eights that are not all paper */
 } NAME(Work);
 
-/* The working memory of a network, with its weights in it; w.v is null where there is no memory. */
+/* Allocate the working memory of a network, with its weights in it; w.v is null if there is not enough memory. */
 INLINE NAME(Work) NAME(begin)(const REAL *wih, const REAL *who, int inputs, int hidden, int outputs) {
     size_t wide = UP_TO(LINE, hidden), most = UP_TO(FOUR, inputs);
     size_t numbers = (inputs + outputs + 4) * wide + outputs + most;
     size_t bytes = numbers * sizeof(REAL) + (most + inputs / EIGHT) * sizeof(int);
     NAME(Work) w = {.inputs = inputs, .hidden = hidden, .outputs = outputs, .wide = (int)wide};
-    w.v = aligned_alloc(64, UP_TO(64, bytes)); /* so that a line comes from memory at once */
+    w.v = aligned_alloc(64, UP_TO(64, bytes)); /* aligned to cache lines */
     if (!w.v) return w;
     w.who = w.v + inputs * wide;
     w.rows = w.who + outputs * wide;
@@ -125,7 +126,7 @@ INLINE NAME(Work) NAME(begin)(const REAL *wih, const REAL *who, int inputs, int 
     return w;
 }
 
-/* to += factor * from: all are `wide` long, and none overlaps another. */
+/* to += factor * from: both are `wide` long, and they do not overlap. */
 INLINE void NAME(add)(REAL *restrict to, REAL factor, const REAL *restrict from, int wide) {
     for (int j = 0; j < wide; j += LINE) {
         REAL line[LINE];
@@ -149,7 +150,7 @@ INLINE void NAME(add_four)(REAL *restrict sums, const REAL *ink, const REAL *v, 
     }
 }
 
-/* The hidden nodes' signals times the weights of one output, summed up. */
+/* Dot product of the hidden nodes' signals and the weights of one output. */
 INLINE REAL NAME(sum)(const REAL *signals, const REAL *weights, int wide) {
     REAL part[LINE] = {0};
     for (int j = 0; j < wide; j += LINE)
@@ -159,10 +160,10 @@ INLINE REAL NAME(sum)(const REAL *signals, const REAL *weights, int wide) {
     return *part;
 }
 
-/* 1 / (1 + e to -sum), right but for the last digit or two. Write -sum as n * ln 2 + r, with n whole and r small: then
-   e to -sum is 2 to n, which is written straight into the bits of a number, times e to r, which is the series
-   1 + r + r * r / 2 + r * r * r / 6 and so on. The library's own exp() would take longer than all the rest on a
-   Pi Zero, whose Debian knows nothing of its floating-point unit, and a PC could not do a line of them at once. */
+/* Sigmoid, 1 / (1 + e^-sum), right but for the last digit or two. With -sum = n * ln 2 + r, n an integer and r small,
+   e^-sum = 2^n * e^r. 2^n is written directly into the bits of a number; e^r is the series 1 + r + r^2 / 2 + r^3 / 6...
+   The library's exp() would take longer than all the rest on a Pi Zero, since Debian for it does not use its
+   floating-point unit, and on a PC it could not be vectorized. */
 INLINE REAL NAME(sigmoid)(REAL sum) {
     static const REAL factors[] = {1, 1, 1 / 2., 1 / 6., 1 / 24., 1 / 120., 1 / 720., 1 / 5040., 1 / 40320., 1 / 362880.,
                                    1 / 3628800., 1 / 39916800., 1 / 479001600., 1 / 6227020800.};
@@ -179,8 +180,8 @@ INLINE REAL NAME(sigmoid)(REAL sum) {
     return 1 / (1 + power * two_to_n);
 }
 
-/* Pixels 0..255, which `table` turns into inputs, or (pixels null) inputs as they are: to ink. Returns how many have
-   ink, and the sum of it. No branch asks for a single pixel: whether it has ink cannot be predicted. */
+/* Convert pixels 0..255 (by `table`) or, if pixels is null, inputs to ink. Returns the number of pixels with ink, and
+   in *sum the sum of ink. No branch depends on a single pixel, since the processor could not predict it. */
 INLINE int NAME(take)(NAME(Work) *w, const unsigned char *pixels, const REAL *inputs, const REAL *table, REAL *sum) {
     REAL paper = *table, all = 0;
     int count = 0, eights = 0, i = 0;
@@ -205,7 +206,7 @@ INLINE int NAME(take)(NAME(Work) *w, const unsigned char *pixels, const REAL *in
         i = w->where[k];
         all += w->ink[k] = (pixels ? table[pixels[i]] : inputs[i]) - paper;
     }
-    for (; count % FOUR; count++) { /* no ink on pixel 0 changes nothing */
+    for (; count % FOUR; count++) { /* pad with pixel 0 and ink 0, which has no effect */
         w->where[count] = 0;
         w->ink[count] = 0;
     }
@@ -213,7 +214,7 @@ INLINE int NAME(take)(NAME(Work) *w, const unsigned char *pixels, const REAL *in
     return count;
 }
 
-/* Ink to what the hidden nodes send on, and to the results. */
+/* Query: compute the hidden nodes' signals and the results from ink. */
 INLINE void NAME(ask)(NAME(Work) *w, int count, REAL paper, REAL sum) {
     REAL all = sum + paper * w->inputs;
     for (int j = 0; j < w->wide; j++) w->signals[j] = paper * w->rows[j] + all * w->shift[j];
@@ -224,7 +225,7 @@ INLINE void NAME(ask)(NAME(Work) *w, int count, REAL paper, REAL sum) {
     for (int k = 0; k < w->outputs; k++) w->results[k] = NAME(sigmoid)(w->results[k]);
 }
 
-/* Every step on every example: see mynn_train. */
+/* Train on each example: see mynn_train. */
 INLINE void NAME(train)(NAME(Work) w, REAL rate, int rule, const unsigned char *pixels, long apart,
                         const REAL *signals, const REAL *table, const unsigned char *labels, long count) {
     const int wide = w.wide;
@@ -234,7 +235,7 @@ INLINE void NAME(train)(NAME(Work) w, REAL rate, int rule, const unsigned char *
         int inked = NAME(take)(&w, these, pixels ? 0 : signals + n * w.inputs, table, &sum);
         NAME(ask)(&w, inked, paper, sum);
 
-        /* Each output's weights are used for the error signal, and only then moved. */
+        /* Use each output's weights for the error signal before they change. */
         memset(w.steps, 0, wide * sizeof(REAL));
         for (int k = 0; k < w.outputs; k++) {
             REAL output = w.results[k], error = (k == labels[n] ? (REAL)0.99 : (REAL)0.01) - output;
@@ -248,7 +249,7 @@ INLINE void NAME(train)(NAME(Work) w, REAL rate, int rule, const unsigned char *
             w.shift[j] += paper * step;
             w.rows[j] += sum * step;
         }
-        /* Last come first: those rows have just been read, and are still near the processor. */
+        /* In reverse: the last rows were read most recently, and are still in the cache. */
         for (int k = inked; k-- > 0;) NAME(add)(w.v + (size_t)w.where[k] * wide, w.ink[k], w.steps, wide);
     }
 }
@@ -257,11 +258,11 @@ INLINE void NAME(train)(NAME(Work) w, REAL rate, int rule, const unsigned char *
 #include "blocks.c"
 #endif
 
-/* Train on `count` examples, one after the other. Returns 0, or -1 where there is no memory.
+/* Train on `count` examples, one by one. Returns 0, or -1 if there is not enough memory.
 
-   wih, who: as in network.py, changed in place. rule: as above. pixels (count, inputs), their rows so many bytes
-   `apart`, with a table of 256 inputs whose first is paper; or, pixels null, signals: inputs (count, inputs) with
-   paper = *table. labels (count,): each below `outputs`. */
+   wih, who: as in network.py, changed in place. rule: as above. pixels: (count, inputs), null to use signals; apart:
+   bytes from one row of pixels to the next. signals: (count, inputs), inputs. table: (256,), pixel to input; *table is
+   paper in both cases. labels: (count,), each below `outputs`. */
 int NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int hidden, int outputs,
                       const unsigned char *pixels, long apart, const REAL *signals, const REAL *table, long count,
                       const unsigned char *labels, REAL rate, int rule) {
@@ -280,7 +281,7 @@ int NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int hidden, int outputs,
     return 0;
 }
 
-/* What the network says of `count` examples. It takes and returns what training does; results (count, outputs). */
+/* Query `count` examples; writes results (count, outputs). Parameters and return value as in mynn_train. */
 int NAME(mynn_query)(const REAL *wih, const REAL *who, int inputs, int hidden, int outputs,
                       const unsigned char *pixels, long apart, const REAL *signals, const REAL *table, long count,
                       REAL *results) {

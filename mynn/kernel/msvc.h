@@ -1,6 +1,6 @@
-/* What Microsoft's compiler lacks of GCC and C11. setup.py has it read this first. */
+/* Replacements for features of GCC and C11 that Microsoft's compiler lacks. setup.py includes this file first. */
 
-#include <malloc.h> /* all headers, before their words are changed */
+#include <malloc.h> /* all headers come before the macros, which would break them */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,17 +1,17 @@
-// The pad of __init__.py in the browser, which answers with the weights that Python sent: while one draws, and also
-// while the program is busy, or no more. At the end of each stroke Python gets what the network sees.
+// Browser part of the pad in __init__.py. It answers during drawing, with the weights that Python sent, even if the
+// program is busy or has ended. At the end of each stroke it sends Python the network's view.
 
 import { add, addButton, leaveByEscape } from "../live.js";
 import { Network, SIDE, scale } from "../network.js";
 import { HELP, calmly, eye, inWords, paper, seen } from "../paper.js";
 import { _, inFigures, language, withArticle } from "../words.js";
 
-const PATIENCE = 3000; // milliseconds without an answer, until the pad says so
+const PATIENCE = 3000; // milliseconds to wait for the program's answer, before the pad says that it is busy
 const BUSY = _("No answer yet. Wait, or run this lesson again."); // two lines on a phone, like every message
 
 const pixelsOf = (strokes) => seen(strokes) ?? new Uint8Array();
 
-// A bar for each output. Returns what shows them.
+// Adds a bar for each output. Returns a function that shows outputs.
 function bars(parent) {
   const table = add(parent, "div", { className: "mynn-pad-bars" });
   const rows = Array.from({ length: 10 }, (_, digit) => {
@@ -28,7 +28,7 @@ function bars(parent) {
     });
 }
 
-// The buttons that keep a drawing, and what is kept. Returns what shows that.
+// Adds the buttons that store a drawing, and a status line. Returns a function that updates them.
 function keeper(parent, keep, takeBack) {
   const box = add(parent, "div", { className: "mynn-pad-keeper" });
   add(box, "div", { textContent: _("It was a:") });
@@ -66,10 +66,10 @@ function render({ model, el }) {
     later(strokes);
     model.set("strokes", strokes);
     model.set("drawing", new DataView(pixelsOf(strokes).buffer));
-    model.save_changes(); // without a program it may fail
+    model.save_changes(); // may fail once the program has ended
   }
 
-  // What only the program can do.
+  // Asks the program for what only it can do.
   function ask(message, buffers) {
     clearTimeout(timer);
     timer = setTimeout(() => showKept(BUSY, model.get("counts"), false), PATIENCE);
@@ -80,8 +80,8 @@ function render({ model, el }) {
     ask({ keep: label, sent: changes }, [pixelsOf(pad.strokes()).buffer]);
   }
 
-  // A digit's key, Delete and Ctrl+Z anywhere in the pad; all other keys are the notebook's. It listens on the window,
-  // or the notebook would hear them first.
+  // Handles digits, Delete, Backspace and Ctrl+Z anywhere in the pad, and keys of the pen; all others go to the
+  // notebook. Listens on the window, in the capture phase, to come before the notebook.
   function key(event) {
     if (!el.contains(document.activeElement)) return;
     const name = event.key;
@@ -96,7 +96,7 @@ function render({ model, el }) {
     const pixels = seen(drawn);
     const outputs = pixels && network.query(scale(pixels));
     const sentence = inWords(outputs, drawn);
-    if (says.textContent !== sentence) says.textContent = sentence; // only what changes: it is read aloud
+    if (says.textContent !== sentence) says.textContent = sentence; // only changes: screen readers read it aloud
     showSeen(pixels ?? new Uint8Array(SIDE * SIDE));
     showOutputs(outputs ?? []);
   }
@@ -130,9 +130,9 @@ function render({ model, el }) {
   model.on("change:weights", learnt);
   model.on("msg:custom", ({ sent, kept }) => {
     told();
-    if (kept && sent === changes) pad.clear(); // unless more was drawn since
+    if (kept && sent === changes) pad.clear(); // unless the drawing has changed since
   });
-  el.addEventListener("click", (event) => event.detail && pad.sheet.focus({ preventScroll: true })); // not by a key
+  el.addEventListener("click", (event) => event.detail && pad.sheet.focus({ preventScroll: true })); // not for keys
   window.addEventListener("keydown", key, true);
   learnt();
   told();
