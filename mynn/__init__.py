@@ -25,7 +25,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import public names on first use: the notebook server needs only `mynn.tasks`, without the memory of numpy."""
+    """Import public names on first use, so that the notebook server can use `mynn.tasks` without loading numpy."""
     for room in ("errors", "mnist", "network") if name in __all__ else ():
         if hasattr(module := import_module(f"mynn.{room}"), name):
             return getattr(module, name)

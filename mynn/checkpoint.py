@@ -27,7 +27,7 @@ Fields = dict[str, Any]
 
 
 def save(path: str | os.PathLike[str], network: Fields) -> None:
-    """Write a network's fields under exactly this name, whole or not at all. Raise NetworkFileError; see `check`."""
+    """Write a network's fields under exactly this name, whole or not at all. Raise NetworkFileError if that fails."""
     path = Path(path)
     _check_old(path)
     try:

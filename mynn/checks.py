@@ -1,4 +1,4 @@
-"""Validation of arguments to a network. Messages say what is wrong, and what was expected."""
+"""Validation of arguments to a network. Messages name the fault and the expected value."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mynn.arrays import Floats
 from mynn.words import _, in_figures
 
 RULES = ("book", "gradient", "cross-entropy")  # of NeuralNetwork, in kernel.c's order
-LARGEST = 1 << 28  # bytes: limit of wih, and of who; some 40,000 hidden nodes
+LARGEST = 1 << 28  # bytes: limit of each array of weights; some 40,000 hidden nodes
 HIGHEST_RATE = 10.0  # far above any useful rate: beyond it, each example undoes the learning from the others
 
 
 def learning_rate(rate: float) -> float:
-    """Return a learning rate as a float. Raise ValueError unless 0 < rate <= HIGHEST_RATE, TypeError for no number."""
+    """Return the rate as a float. Raise TypeError if it is not a number, ValueError unless 0 < rate <= HIGHEST_RATE."""
     if not isinstance(rate, Real):
         raise TypeError(_("the learning rate must be a number, not {value}").format(value=shown(rate)))
-    if not 0 < rate <= HIGHEST_RATE:  # nan is neither
+    if not 0 < rate <= HIGHEST_RATE:  # also true of nan
         sentence = _(
             "a learning rate of {rate} makes no sense: choose one above 0 and at most {most}; 0.01 to 0.3 is usual"
         )

@@ -13,7 +13,7 @@ from mynn.words import _
 def damage(network: NeuralNetwork, nodes: int, *, seed: int | None = None) -> NeuralNetwork:
     """Return a copy of the network without `nodes` hidden nodes, chosen at random.
 
-    The same seed removes the same nodes (None: others each time), and with a larger number those and more.
+    The same seed removes the same nodes (None: others each time); a larger number removes those and more.
     Raise ValueError if the number is negative, or no hidden node would be left.
     """
     hidden = len(network.wih)

@@ -21,14 +21,14 @@ from mynn.mnist import PIXELS, SIDE, Examples, scale
 BACKGROUND = 0.01  # the input of a pixel without ink
 SHARED = 10  # digits per displacement field
 
-_PLACE = 1 << 16  # coordinates are in this fraction of a pixel
+_PLACE = 1 << 16  # units of a coordinate per pixel
 _MIDDLE = (SIDE - 1) / 2
 # The type that numpy multiplies fastest: Debian's build for a Pi Zero has no hardware floating point.
 _QUICK = np.int32 if platform.machine() == "armv6l" else np.float32
 
 
 def rotate(inputs: ArrayLike, degrees: float) -> Floats:
-    """Rotate a digit about its middle, anticlockwise by so many degrees (clockwise where they are negative).
+    """Rotate a digit about the picture's middle, anticlockwise by so many degrees (clockwise if negative).
 
     inputs: shape (784,), 0.01 to 1.0. The result has the same shape and range, rounded to a pixel's 256 values.
     """
@@ -94,7 +94,7 @@ class Distortion:
         places = np.empty((count, 2, 3))
         matrix, shift = places[:, :, :2], places[:, :, 2]  # (count, 2, 2), (count, 2)
         matrix[:] = np.moveaxis(_rotation_matrix(random.uniform(-self.rotation, self.rotation, count)), 2, 0)
-        matrix[:, 1] += random.uniform(-self.shear, self.shear, (count, 1)) * matrix[:, 0]  # the higher, the farther
+        matrix[:, 1] += random.uniform(-self.shear, self.shear, (count, 1)) * matrix[:, 0]  # grows with height
         matrix *= random.uniform(1 - self.scaling, 1 + self.scaling, (count, 2, 1))
         shift[:] = random.uniform(-self.shift, self.shift, (count, 2))
         if frames is None:
@@ -107,7 +107,7 @@ class Distortion:
     def _fields(self, count: int, random: np.random.Generator) -> Integers:
         """Draw displacement fields, along one axis: shape (count, 784), in the format of `_resample`."""
         noise = random.integers(-127, 128, (count, SIDE, SIDE), np.int8).astype(_QUICK)
-        smoothing, strength = _smoothing(self.sigma), round(self.alpha * 4096 * 128 / 127)  # 1 at 127
+        smoothing, strength = _smoothing(self.sigma), round(self.alpha * 4096 * 128 / 127)  # noise of 127 counts as 1
         # Integers below 2 to the power of 24, exact in a float32: the same on every computer.
         half = (smoothing @ noise).astype(np.int32) + 64 >> 7
         fields = (half.astype(_QUICK) @ smoothing).astype(np.int64) * strength >> 20

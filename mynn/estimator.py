@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def get_params(network: NeuralNetwork, deep: bool = True) -> dict[str, Any]:
-    """Return the constructor's arguments for such a network, by name; `deep` has no effect."""
+    """Return the constructor's arguments that make such a network, by name; `deep` has no effect."""
     hidden_nodes, input_nodes = network.wih.shape
     return {
         "input_nodes": input_nodes,
@@ -26,7 +26,7 @@ def get_params(network: NeuralNetwork, deep: bool = True) -> dict[str, Any]:
 
 
 def set_params(network: NeuralNetwork, **changes: Any) -> NeuralNetwork:
-    """Change some parameters, and return the network. Any but the learning rate and the rule reset its weights."""
+    """Change parameters, and return the network. Any change but of the learning rate or the rule resets its weights."""
     if changes.keys() <= {"learning_rate", "rule"}:
         for name, value in changes.items():
             setattr(network, name, value)

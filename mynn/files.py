@@ -75,8 +75,8 @@ def locked(path: Path, seconds: float | None = None, mode: int = 0o666) -> Itera
     Yield its descriptor: a child process that inherits it holds the lock, too, while it runs. On Windows, nothing is
     locked.
 
-    seconds: time to wait, then TimeoutError; None waits forever
-    mode: of a new file; anyone who can open the file can hold the lock forever
+    seconds: time to wait before TimeoutError; None waits forever.
+    mode: of a new file; anyone who can open the file can hold the lock forever.
     """
     if sys.platform == "win32":
         yield -1

@@ -1,5 +1,5 @@
-// Image preprocessing in the browser, as images.py: brings a drawing to the size and place of MNIST's digits. The paper
-// of a drawing is even, and its pen thick enough, so two of the steps in images.py are not needed.
+// Image preprocessing in the browser, as images.py: brings a drawing to the size and place of MNIST's digits. A drawing
+// is dark on even paper, with a thick pen, so the steps of images.py for other pictures are left out.
 
 import { SIDE, sums } from "./network.js";
 
@@ -11,7 +11,7 @@ const CONTRAST = 20;
 const FAINTEST = 0.25;
 const SMALLEST = 20;
 const PIECES = 12;
-const MOST_INK = 0.75; // of the paper
+const MOST_INK = 0.75; // largest part of the paper that ink may cover
 
 // Returns pixels 0 (background) to 255 (ink), 28 x 28. brightness: of the drawing, side x side, dark on white. speck:
 // pieces of ink smaller than this fraction of the largest one are left out. Throws an Error if there is no digit.

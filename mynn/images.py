@@ -42,7 +42,7 @@ def read_image(path: str | os.PathLike[str]) -> Bytes:
     """Read a PNG or JPEG of one digit, of any size, as pixels 0 (background) to 255 (ink), shape (784,).
 
     It may be grey, coloured or partly transparent, dark on light or light on dark. Transparent parts count as
-    paper. A photo is turned upright as its EXIF data say. Raise DataError for any other file, or without a digit.
+    paper. A photo is turned upright by its EXIF data. Raise DataError for any other file, or if there is no digit.
     """
     try:
         with warnings.catch_warnings():
@@ -59,7 +59,7 @@ def read_image(path: str | os.PathLike[str]) -> Bytes:
             raise _damaged(path) from error
         sentence = _("{reason}; give the path of a PNG or JPEG picture")
         raise DataError(f"{path}: " + sentence.format(reason=reason(error))) from error
-    except Exception as error:  # a damaged picture shows itself as any of a dozen kinds of error
+    except Exception as error:  # a damaged picture raises any of a dozen kinds of error
         raise _damaged(path) from error
     try:
         return frame(brightness)
@@ -232,7 +232,7 @@ def _placed(ink: Floats) -> Bytes:
 
 
 def _factor(ink: Floats) -> float:
-    """Return the factor by which to enlarge ink, (height, width).
+    """Return the scale factor for ink, (height, width).
 
     MNIST's digits end in bends, printed ones often in bars. A bar at the edge of 20 x 20 would lie where a network
     hardly ever saw ink, so bars stay inside 18 x 18.

@@ -54,8 +54,8 @@ class Examples:
 
     Iteration gives pairs (inputs, label), ready for the network: inputs of shape (784,) in 0.01..1.0 and the
     label as an int. `examples[7]` is one such pair, `examples[:100]` the Examples of the first hundred, and
-    `examples[indices]` those of an array of indices. Arrays of another type are a TypeError, of another number of
-    dimensions or of different lengths a ValueError.
+    `examples[indices]` those of an array of indices. Raise TypeError for arrays of another type, ValueError for
+    another number of dimensions or different lengths.
     """
 
     labels: Bytes

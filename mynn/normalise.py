@@ -1,4 +1,4 @@
-"""Moment normalization: digits deskewed and scaled to one size, since writers differ in both.
+"""Moment normalization: digits deskewed and scaled to one size, since writers differ in slant and size.
 
 Slant and size come from the moments of the ink: its mean, its variances down and across, and its covariance.
 (R. G. Casey, "Moment normalization of handprinted characters", 1970.)

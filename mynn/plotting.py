@@ -74,7 +74,7 @@ def digits(rows: ArrayLike, titles: Sequence[object] = (), *, columns: int = 10)
 
 
 def digits_html(rows: np.ndarray[Any, Any], titles: Sequence[object], columns: int) -> tuple[str, str]:
-    """Return a grid of digits as HTML, and its text alternative: a picture for each title, else one picture of all."""
+    """Return a grid of digits as HTML, and as text. With titles, one picture per digit; without, one for all."""
     white, black = _range(rows)
     lines = -(-len(rows) // columns)
     ink = np.zeros((lines * columns, SIDE + 2, SIDE + 2), np.uint8)  # (n or more, 30, 30): with a border of paper
@@ -170,7 +170,7 @@ def confusion(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:
 
 
 def weights(network: NeuralNetwork, node: int, *, ax: Axes | None = None) -> Axes:
-    """Draw the 784 weights of one hidden node. Ink on red raises its signal, ink on blue lowers it."""
+    """Draw the 784 weights of one hidden node. Ink on red pixels raises its signal, ink on blue ones lowers it."""
     row = network.wih[node]  # (784,)
     most = float(np.abs(row).max()) or 1.0
     return _picture(ax, row, _("hidden node {number}").format(number=node), -most, most, "RdBu_r")

@@ -129,7 +129,7 @@ def outputs(network: Network, examples: Iterable[Pair]) -> Floats:
 
 
 def predict(network: Network, examples: Iterable[Pair]) -> Integers:
-    """Return the answer to each example, shape (n,): the number of its strongest output."""
+    """Return the answer to each example, shape (n,): the index of its strongest output."""
     return np.concatenate(
         [np.empty(0, np.uint8), *(_answers(network, rows) for rows, _ in _blocks(_unlabelled(examples)))]
     )
@@ -179,7 +179,7 @@ def _outputs(network: Network, rows: NDArray[Any]) -> Floats:
 
 
 def _answers(network: Network, rows: NDArray[Any]) -> Integers:
-    """Return the number of the strongest output for each of the rows: see `_learn`."""
+    """Return the index of the strongest output for each of the rows: see `_learn`."""
     return _outputs(network, rows).argmax(axis=1)
 
 

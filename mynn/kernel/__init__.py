@@ -1,8 +1,8 @@
 """ctypes bindings of the compiled kernel, if there is one; `STATE` says whether, and if not, why.
 
 kernel.c trains and queries; distort.c distorts digits and computes their moments. Training takes the same steps as
-network.py. After an epoch of MNIST the weights differ by about 1e-13: sums are added in another order, and the sigmoid
-is the kernel's own. Distorted digits may differ by 1 of 255; moments are the same.
+network.py. After an epoch of MNIST the weights differ by about 1e-13: sums are added in another order, and the kernel
+has its own sigmoid. Distorted digits may differ by 1 of 255; moments are the same.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def sources_of(folder: Path) -> str:
-    """Return the name, with a checksum of the sources in this folder, of an empty function in each compiled kernel.
+    """Return the name of the kernel's marker function, which contains a checksum of the sources in this folder.
 
-    Without sources, as in a wheel, return only its prefix, which every kernel contains.
+    Without sources, as in a wheel, return only the prefix, which is the same in every kernel.
     """
     sources = sorted(folder.glob("*.[ch]"))
     content = b"".join(path.read_bytes() for path in [*sources, *folder.parents[1].glob("setup.py")])

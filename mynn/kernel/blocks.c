@@ -70,7 +70,7 @@ static inline int find_sixteen(Spot *spots, const unsigned char *pixels, int pix
 }
 #endif
 
-/* Convert pixels to spots, without branches on a pixel or on eight, as in kernel.c. May write 16 spots too many. */
+/* Convert pixels to spots, without branches on a pixel or on eight, as in kernel.c. Needs room for 16 spots more. */
 static void find_spots(Digit *digit, const unsigned char *pixels, int inputs) {
     Spot *restrict spots = digit->spots;
     int i = 0, sum = 0;

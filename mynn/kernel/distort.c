@@ -55,8 +55,8 @@ void mynn_resample(const uint8_t *pixels, const int32_t *matrices, const int32_t
     }
 }
 
-/* Raw moments of digits, (count, 784). sums (count, 3, 3): sums of pixel * row^a * column^b; those with a + b > 2 are
-   not written. Going from the bottom row up, a pixel of row r is added once to `one`, r times to `two`, and
+/* Raw moments of digits, (count, 784). Adds to sums, (count, 3, 3), the sums of pixel * row^a * column^b, but not where
+   a + b > 2. Going from the bottom row up, a pixel of row r is added once to `one`, r times to `two`, and
    r * (r - 1) / 2 times to `three`, which avoids multiplications. */
 void mynn_moments(const uint8_t *pixels, long count, int32_t *sums) {
     for (long n = 0; n < count; n++, pixels += PIXELS, sums += 9) {

@@ -6,7 +6,7 @@ import { Network, SIDE, scale } from "../network.js";
 import { HELP, calmly, eye, inWords, paper, seen } from "../paper.js";
 import { _, inFigures, language, withArticle } from "../words.js";
 
-const PATIENCE = 3000; // milliseconds to wait for the program's answer, before the pad says that it is busy
+const PATIENCE = 3000; // milliseconds to wait for the program's answer before the pad shows BUSY
 const BUSY = _("No answer yet. Wait, or run this lesson again."); // two lines on a phone, like every message
 
 const pixelsOf = (strokes) => seen(strokes) ?? new Uint8Array();
