@@ -95,5 +95,5 @@ def take_over(path: Path, rest: str, content: dict[str, Any]) -> str:
     shutil.copy2(path, old)
     write(path, content)
     write_text(path, rest)
-    moved = _("What the desk wrote into {path} is now in {new}, a file of its own. {old} is a copy of what was there.")
+    moved = _("The desk’s changes to {path} are now in {new}, a file of its own. {old} is a copy from before.")
     return moved.format(path=path.name, new=beside(path).name, old=old.name)

@@ -121,7 +121,7 @@ def check(file: IO[bytes], into: Path | None = None) -> None:
                 needed.discard(member.name)
                 parts = member.name.split("/")
                 if not NAME.fullmatch(member.name) or not {"", ".", ".."}.isdisjoint(parts):
-                    wrong = _("This is no backup of a desk: it has {name}.")
+                    wrong = _("This is not a backup of a desk: it contains {name}.")
                     raise BackupError(wrong.format(name=printable(member.name, 100)))
                 if not (member.isfile() or member.isdir()) or member.issparse():
                     wrong = _("In this backup, {name} is neither a file nor a folder.")
@@ -134,9 +134,9 @@ def check(file: IO[bytes], into: Path | None = None) -> None:
                     _check_memory(Path(into or own, DATABASE))
                 tar.members.clear()  # type: ignore[attr-defined] # or tarfile keeps every header in memory
     except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
-        raise BackupError(_("This file is damaged, or is no backup of a desk’s.")) from error
+        raise BackupError(_("This file is damaged, or is not a backup of a desk.")) from error
     if needed:
-        raise BackupError(_("This is no backup of a desk: it lacks the list of Pis, or what the desk remembers."))
+        raise BackupError(_("This is not a backup of a desk: it lacks the list of Pis, or the desk’s memory."))
 
 
 def _check_memory(path: Path) -> None:

@@ -77,7 +77,7 @@ def test_what_an_earlier_desk_wrote_is_taken_over_at_the_first_start(path: Path,
     path.write_text(before)
     with Memory(tmp_path / "memory.sqlite")._opened() as memory:
         memory.execute(f"PRAGMA user_version = {OWN_FILES - 1}")
-    said = "What the desk wrote into inventory.ini is now in inventory.desk.yml, a file of its own."
+    said = "The desk’s changes to inventory.ini are now in inventory.desk.yml, a file of its own."
     for told in (1, 0):
         with served(tmp_path, path, tmp_path / "settings.yml") as desk:
             assert desk.ask("/pis").text.count(said) == told

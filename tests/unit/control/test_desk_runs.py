@@ -198,7 +198,7 @@ def test_a_reset_can_be_undone_while_it_is_the_last_that_ran(desk: ServedDesk, b
             "pi03.local: 25 November 2026, 14:03, ada, bo",
         ]
     )
-    expect(form).to_contain_text("So do the new passwords.")
+    expect(form).to_contain_text("The new passwords stay, too.")
     assert desk.ask("/run/undo", "pi=pi-01").status_code == 409  # all were reset
     form.get_by_role("button").click()
     until(lambda: desk.desk.run is not None and (desk.desk.run.name, desk.desk.run.pi) == ("undo", ""))
