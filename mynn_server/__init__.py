@@ -1,6 +1,6 @@
-"""What runs inside the notebook server on a Pi: a Jupyter server extension.
+"""Jupyter server extension for the notebook server on a Pi.
 
-Nothing is imported here: on a Pi Zero, `serve` must listen before anything else is loaded.
+Import nothing here: on a Pi Zero, `serve` must listen before anything else is loaded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Linux knows of this Pi and its processes."""
+"""Linux interfaces: memory figures, process properties, safe file reads, and work under a student's account."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SHORT = 60  # MB of memory that are too few for what a lesson does: pages and the desk say so below
+SHORT = 60  # MB: with less free memory, a lesson may fail, so pages and the desk warn
 
-PATIENCE = 900  # seconds that work with a student's powers may take: a Pi Zero reads and hashes 10 MB a second
+PATIENCE = 900  # seconds for work under a student's account: a Pi Zero reads and hashes 10 MB a second
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 
 
@@ -27,15 +27,15 @@ def prctl(option: int, value: int) -> None:
 
 
 def amounts(path: str | Path, unit: int = 1) -> dict[str, int]:
-    """Return the figures in one of Linux's files, such as /proc/meminfo, by name."""
+    """Return the figures of a Linux file such as /proc/meminfo, by name, multiplied by `unit`."""
     lines = re.findall(r"^(\w+):? +(\d+)", Path(path).read_text(encoding="ascii", errors="replace"), re.M)
     return {name: int(figure) * unit for name, figure in lines}
 
 
 def memory(root: Path = Path("/")) -> dict[str, int]:
-    """Return the Pi's memory, and how much of it this process may still take, in MB.
+    """Return the Pi's total memory, and the memory that this process may still take, in MB.
 
-    In a container, /proc/meminfo has the host's memory: its own is the limit of the outermost control group there.
+    In a container, /proc/meminfo shows the host. The container's own memory is its outermost control group's limit.
     """
     of_pi = amounts(root / "proc/meminfo", 1024)
     free, total = of_pi["MemAvailable"], of_pi["MemTotal"]
@@ -46,7 +46,7 @@ def memory(root: Path = Path("/")) -> dict[str, int]:
     for group, names in ((groups / "memory", version_1), (groups, version_2), (unit, version_2)):
         try:
             limit, used = (int((group / name).read_text()) for name in names[:2])
-            # Caches of files give way by themselves.
+            # Linux drops file caches when memory is short, so they count as free.
             caches = amounts(group / "memory.stat")
             free = min(free, limit - used + sum(caches[f"{names[2]}{which}_file"] for which in ("active", "inactive")))
         except (OSError, ValueError, LookupError):
@@ -56,22 +56,22 @@ def memory(root: Path = Path("/")) -> dict[str, int]:
 
 
 def memory_of(process: object) -> int | None:
-    """Return the memory that would be free without a process, in MB; None if that is not known."""
+    """Return the memory that would be free without a process, in MB; None if unknown."""
     try:
         parts = amounts(f"/proc/{process}/smaps_rollup", 1024)
     except OSError:
         return None
-    # To the next 5 MB: a figure that changes all the time is hard to read.
+    # Rounded up to 5 MB: a figure that changes all the time is hard to read.
     return -(-(parts["Pss"] + parts["SwapPss"]) // (5 << 20)) * 5
 
 
 def killed_for_memory() -> int:
-    """Return how many programs Linux has killed for want of memory since the Pi was started."""
+    """Return how many processes Linux has killed for lack of memory since boot."""
     return amounts("/proc/vmstat").get("oom_kill", 0)
 
 
 def read_regular(path: Path, limit: int) -> bytes:
-    """Return a file's bytes; none if it is too large or no regular file. OSError: it is missing, or a link."""
+    """Return a regular file's bytes; empty for other files or above `limit`. OSError: missing, or a link."""
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(file, "rb") as opened:
         content = opened.read(limit + 1) if stat.S_ISREG(os.fstat(file).st_mode) else b""
@@ -79,12 +79,12 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: int = PATIENCE) -> Any:
-    """Do the work in a process that has this account's powers only. Returns its result, tuples as lists (JSON).
+    """Run `work` with this account's rights only, in a child process. Return its result, tuples as lists (JSON).
 
-    Only the effective ids become the student's: a process whose real id is root's gets signals from root only, so no
-    student can stop it.
+    Only the effective ids change. A process whose real id is root accepts signals from root only, so no student can
+    stop it.
 
-    OSError: the work raised it. TimeoutError: it took longer than `patience` seconds, and was ended.
+    OSError: `work` raised an exception, or was killed. TimeoutError: `work` was ended after `patience` seconds.
     """
     if os.geteuid() == account.pw_uid:
         return json.loads(json.dumps(work()))

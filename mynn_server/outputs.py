@@ -1,4 +1,4 @@
-"""What the messages of a kernel add up to: the outputs of a cell, as a notebook's file has them."""
+"""Cell outputs in nbformat, assembled from a kernel's messages."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Message = dict[str, Any]
 
 
 def settle(text: str) -> str:
-    """Return what is left of a text when each carriage return has let its line be overwritten.
+    """Return a text with its carriage returns applied: text after one overwrites its line.
 
-    What comes next may go on overwriting the last line. If so, that line is followed by a carriage return and as much
-    of it as has been overwritten.
+    Later text may go on overwriting the last line. To keep the cursor's place, a carriage return and the part already
+    overwritten are then appended.
     """
     shown, last = overwritten(text), text.rpartition("\n")[2]
     line, done = shown.rpartition("\n")[2], len(last.rpartition("\r")[2])
@@ -21,7 +21,7 @@ def settle(text: str) -> str:
 
 
 def overwritten(text: str) -> str:
-    """Return what a text with carriage returns shows."""
+    """Return a text as displayed, with its carriage returns applied."""
     return "\n".join(map(_overwrite, text.split("\n"))) if "\r" in text else text
 
 
@@ -33,7 +33,7 @@ def _overwrite(line: str) -> str:
 
 
 def place_of(content: dict[str, Any]) -> str | None:
-    """Return the name under which an output can be replaced, if it has one."""
+    """Return an output's display id, by which later messages can replace it, if it has one."""
     place: str | None = content.get("transient", {}).get("display_id")
     return place
 
@@ -42,12 +42,12 @@ class Outputs:
     """The outputs of one run of a cell."""
 
     def __init__(self) -> None:
-        self.shown: list[dict[str, Any]] = []  # in nbformat
-        self._places: list[str | None] = []  # of each, under which it can be replaced
-        self._is_replaced = False  # by the next output
+        self.shown: list[dict[str, Any]] = []  # outputs in nbformat
+        self._places: list[str | None] = []  # their display ids
+        self._is_replaced = False  # whether the next output clears them
 
     def add(self, message: Message) -> None:
-        """Add a message."""
+        """Apply a kernel's message."""
         kind, content = message["msg_type"], message["content"]
         if kind == "update_display_data":
             self._update(content)

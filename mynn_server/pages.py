@@ -1,4 +1,4 @@
-"""Pages that belong to root: the start page's files, and the manual. No path leads to any other file."""
+"""Request handlers for root's static files: the start page and the manual. No path reaches any other file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FILES = {
 
 
 class StartPage(JupyterHandler):
-    """Shows the start page's files."""
+    """Handler for the static files of the start page."""
 
-    # It loads its own files only, and runs nothing that a file's name or a lesson's title might hold.
+    # The page loads its own files only, so no script in a file name or lesson title can run.
     content_security_policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -30,7 +30,7 @@ class StartPage(JupyterHandler):
 
     @authenticated
     async def get(self, path: str | None) -> None:
-        """Answer with a page, or one of its pictures or scripts."""
+        """Send a page, or one of its pictures or scripts."""
         if path is None:
             return self.redirect(f"{self.request.path}/")
         name = path.removeprefix("/") or "index.html"
@@ -42,21 +42,21 @@ class StartPage(JupyterHandler):
         self.finish(content)
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes; an OSError or LookupError where there is none."""
+        """Return a file's bytes. OSError or LookupError: there is no such file."""
         return in_language(FILES[name]).read_bytes()
 
 
 class Manual(StartPage):
-    """Shows the manual's pages, from an archive."""
+    """Handler for the manual's pages, read from a ZIP archive."""
 
     content_security_policy = JupyterHandler.content_security_policy
 
     def initialize(self, archive: str) -> None:
-        """Take the archive's path."""
+        """Set the archive's path."""
         self.archive = archive
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes."""
+        """Return a file's bytes, translated if the archive has a translation."""
         with zipfile.ZipFile(self.archive) as archive:
             with suppress(KeyError):
                 return archive.read(f"{language()}/{name}")

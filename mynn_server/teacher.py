@@ -1,4 +1,4 @@
-"""Answers the teacher's computer, which asks what runs (`make desk`)."""
+"""Status socket for the teacher's desk (`make desk`): running programs, free memory and solved tasks."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from mynn_server.programs import OUT_OF_MEMORY, STOPPED, running
 from mynn_server.start_page import progress
 
 DIED = {OUT_OF_MEMORY: "memory", STOPPED: "stopped"}
-OLD = 10.0  # seconds
+OLD = 10.0  # seconds until a report is rebuilt
 
 
 async def listen(app: ServerApp, name: str) -> None:
-    """Answer root, at a Unix socket. Nothing is read from there.
+    """Serve the report to root and to this account on a Unix socket. Input is not read.
 
-    The socket's name is abstract: in a folder for it, the student's programs could fill the memory of /run.
+    The socket's name is abstract: through a folder for sockets, the student's programs could fill the memory of /run.
     """
     told = Told(app)
 
@@ -48,9 +48,9 @@ async def listen(app: ServerApp, name: str) -> None:
 
 
 class Told:
-    """What the teacher is told. It is put together again when a program or the tasks changed, or after OLD seconds.
+    """Cached report for the teacher, rebuilt when a program or the tasks changed, or after OLD seconds.
 
-    The question comes every two seconds, and to put it together takes four times as long as to look whether to.
+    The desk asks about every two seconds (watch.py). A rebuild takes four times as long as the check for changes.
     """
 
     def __init__(self, app: ServerApp) -> None:
@@ -60,7 +60,7 @@ class Told:
         self._text = b""
 
     async def text(self) -> bytes:
-        """Return it as JSON."""
+        """Return the report as JSON."""
         manager: Any = self.app.kernel_manager
         programs = {one: getattr(manager.get_kernel(one), "execution_state", "") for one in manager.list_kernel_ids()}
         if (of := (programs, changed(self.tasks))) != self._of or time.monotonic() > self._until:
@@ -71,10 +71,10 @@ class Told:
 
 
 def state(sessions: list[dict[str, Any]], kernel_manager: Any) -> dict[str, Any]:
-    """Return what the teacher sees; the control node checks that it has this form.
+    """Return the running programs and the memory; the control node validates this schema.
 
-    Memory goes in steps of 10 MB, and minutes in steps of 5, since each change is sent. How much each program takes is
-    left out: Linux would have to go through all its pages. `began` is when it was started, in seconds since 1970.
+    Free memory is in steps of 10 MB and minutes in steps of 5, since each change is sent. Memory per program is left
+    out: Linux would have to walk all its pages. `began`: start time in seconds since 1970.
     """
     programs = [
         {
@@ -91,19 +91,19 @@ def state(sessions: list[dict[str, Any]], kernel_manager: Any) -> dict[str, Any]
 
 
 def quiet_minutes(kernel: Any) -> int:
-    """Return for how many minutes a program has done nothing."""
+    """Return how many minutes a program has been idle, in steps of 5."""
     seconds = (datetime.now(UTC) - getattr(kernel, "last_activity", datetime.now(UTC))).total_seconds()
     return max(0, int(seconds / 300)) * 5
 
 
 def tasks_of(path: Path) -> dict[str, Any]:
-    """Return by task that the student has tried, whether it is right; and when that last changed, as in `began`."""
+    """Return whether each attempted task is right, and when the answers last changed, in seconds since 1970."""
     when = changed(path)
     return {"tasks": _rights(path, when), "answered": max(0, when // 10**9)}
 
 
 def changed(path: Path) -> int:
-    """Return when a file changed, in nanoseconds since 1970; 0 if it is not there."""
+    """Return a file's modification time in nanoseconds since 1970; 0 if it is missing."""
     try:
         return path.lstat().st_mtime_ns
     except OSError:
@@ -112,5 +112,5 @@ def changed(path: Path) -> int:
 
 @lru_cache(maxsize=1)
 def _rights(path: Path, changed: int) -> dict[str, bool]:
-    """Return whether tasks are right; the file is read again when it has changed."""
+    """Return whether each attempted task is right. A new `changed` misses the cache, so the file is read again."""
     return {name: answer.right for name, answer in progress(path).tasks.items()}

@@ -1,20 +1,19 @@
-r"""The page `/try/`: a network in the pupil's own browser. The Pi sends it and keeps what comes of it.
+r"""Request handlers for the page `/try/`: a network in the pupil's browser, and the work that the Pi keeps.
 
-Anybody may read it: it has no secrets, and a pupil sees it at once. Whoever keeps something is signed in, and sends the
-cookie `_xsrf` as the header `X-XSRFToken`, too, as the start page does. Addresses below are as the page has them.
+Reading needs no sign-in: the page has no secrets, and pupils can start at once. Keeping needs one, and the cookie
+`_xsrf` sent also as the header `X-XSRFToken`, as on the start page. Addresses are relative to the page:
 
-    GET keep        204, and the cookie `_xsrf`, for who is signed in; else 403 (then `../login?next=/try/` is the way)
-    POST network    `?rate=0.1&rule=book` and the weights of a network for digits, as network.js has them, each a
-                    float32, at most 4 MB: to be kept as my_network.npz, if that does not read more of the page's 1,000
-                    test digits
-    POST drawings   lines `label,784 pixels` ending with \n, as in my_digits.csv, at most 500: to be added there
+    GET keep        204 and the cookie `_xsrf` if signed in; else 403 (then go to `../login?next=/try/`)
+    POST network    `?rate=0.1&rule=book`; the body has the weights of a network for digits, in network.js's order, as
+                    float32, at most 4 MB. They are saved as my_network.npz, unless the network there recognises more
+                    of the page's 1,000 test digits
+    POST drawings   lines `label,784 pixels` ending with \n, as in my_digits.csv, at most 500; they are added there
     GET signs       the drawings in my_signs.csv (signs.py), as lines, and the cookie `_xsrf`; 403 as for keep
-    POST signs      such lines, at most 500; a drawing without a name is taken away
+    POST signs      such lines, at most 500; a drawing without a name is removed
 
-To the POSTs the answer is 200 and `{"kept": true or false, "message": a sentence}`: `kept` is false where the better
-network stays, or something else has its name. An error is `{"message": a sentence}`: 400, this cannot be used or kept;
-403, the sign-in is over, or the header is missing; 413, too large (so it is for any stranger who sends more than 64
-kB); 503, too little memory now.
+A POST is answered with 200 and `{"kept": true or false, "message": a sentence}`. `kept` is false if the network there
+is better, or the file there is not a network. An error is `{"message": a sentence}`: 400, unusable; 403, signed out,
+or the header is missing; 413, too large (over 64 kB if not signed in); 503, too little memory now.
 """
 
 from __future__ import annotations
@@ -41,16 +40,16 @@ from mynn_server.try_files import CHUNK, TAKEN, find
 
 MOST_DRAWINGS = 500  # in one request
 LEAST_FREE = 60  # MB: for a program with numpy
-PATIENCE = 120  # seconds for it; a Pi Zero takes some ten
+PATIENCE = 120  # seconds for that program; a Pi Zero takes about ten
 NO_MEMORY = marked("The Pi has too little memory for this now. End a lesson on the start page, then keep it again.")
 
 
 class TryPage(JupyterHandler):
-    """Sends the page's files."""
+    """Handler for the page's static files."""
 
     @allow_unauthenticated
     async def get(self, name: str | None) -> None:
-        """Send a file, in pieces: thirty browsers may ask for all digits at once."""
+        """Send a file in chunks: thirty browsers may ask for all digits at once."""
         if name is None:
             return self.redirect(f"{self.request.path}/")
         try:
@@ -68,17 +67,17 @@ class TryPage(JupyterHandler):
                 self.write(piece)
                 try:
                     await asyncio.wait_for(self.flush(), TAKEN)  # until the piece is sent
-                except (TimeoutError, StreamClosedError):  # who asked does not read, or has gone
+                except (TimeoutError, StreamClosedError):  # the browser does not read, or has gone
                     cast("Any", self.request.connection).stream.close()
                     return
 
     def compute_etag(self) -> str | None:
-        """Return none besides the file's."""
+        """Compute no ETag: `get` sets the file's own."""
         return None
 
 
 class Keeping(APIHandler):
-    """Whether somebody may keep things, and what is common to keeping them."""
+    """Base class of the handlers that store work; on its own, the check whether the browser is signed in."""
 
     turn = asyncio.Lock()
 
@@ -88,21 +87,21 @@ class Keeping(APIHandler):
 
     @authenticated
     async def get(self) -> None:
-        """Answer who is signed in, and set the cookie that POST needs."""
+        """Confirm the sign-in, and set the cookie that POST needs."""
         self.xsrf_token  # noqa: B018 - sets the cookie
         self.set_header("Cache-Control", "no-store")
         self.set_status(204)
 
     def sent(self, most: int) -> bytes:
-        """Return what was sent, if it is not larger than that."""
+        """Return the request's body; refuse more than `most` bytes."""
         if len(self.request.body) > most:
             raise HTTPError(413, _("This is larger than {size} kB, so it is not kept.").format(size=most >> 10))
         return self.request.body
 
     async def work_on(self, name: str, work: Callable[[Path], Any]) -> Any:
-        """Return what some work on one of the student's files gives; its DataError is the answer."""
+        """Return the result of `work` on one of the student's files; answer a DataError with status 400."""
         path = self.folder / name
-        if path.exists() and not path.is_file():  # what opens a FIFO waits
+        if path.exists() and not path.is_file():  # opening a FIFO would block
             sentence = _("{name} is not a file: rename it, then keep the drawings again.")
             raise HTTPError(400, sentence.format(name=name))
         async with self.turn:
@@ -112,7 +111,7 @@ class Keeping(APIHandler):
                 raise HTTPError(400, str(error).replace(str(path), name)) from None
 
     def kept(self, name: str, count: int) -> None:
-        """Answer that drawings are kept."""
+        """Answer how many drawings the file has now."""
         message = ngettext(
             "Kept in {file}, which has {count} drawing now.", "Kept in {file}, which has {count} drawings now.", count
         )
@@ -120,17 +119,16 @@ class Keeping(APIHandler):
 
 
 class KeepNetwork(Keeping):
-    """Keeps a network.
+    """Handler that saves a network.
 
-    A program of its own checks and compares it: with numpy, it takes 22 MB more than Python, which this server would
-    never give back.
+    A separate program checks and compares it. Numpy takes 22 MB, which this server would never give back.
     """
 
     turn = asyncio.Lock()
 
     @authenticated
     async def post(self) -> None:
-        """Keep a network, unless a better one is there."""
+        """Save a network, unless a better one is there."""
         body = self.sent(keep_network.LARGEST)
         about = [self.get_query_argument(name) for name in ("rate", "rule")]
         async with self.turn:
@@ -142,7 +140,7 @@ class KeepNetwork(Keeping):
         self.finish(answer)
 
     def run(self, body: bytes, rate: str, rule: str) -> tuple[int, dict[str, Any]]:
-        """Return the program's exit status and answer. If memory is short, Linux ends it before the server."""
+        """Run the program; return its exit status and answer. If memory is short, Linux kills it, not the server."""
         command = [*COMMAND[:-1], "-I", "-m", "mynn_server.keep_network", rate, rule]
         try:
             done = subprocess.run(command, cwd=self.folder, input=body, stdout=subprocess.PIPE, timeout=PATIENCE)
@@ -152,11 +150,11 @@ class KeepNetwork(Keeping):
 
 
 class KeepDrawings(Keeping):
-    """Keeps drawings."""
+    """Handler that adds drawings to my_digits.csv."""
 
     @authenticated
     async def post(self) -> None:
-        """Add drawings to the student's own."""
+        """Add the drawings that were sent."""
         lines = self.sent(rows.LONGEST * MOST_DRAWINGS).splitlines()
         if not 0 < len(lines) <= MOST_DRAWINGS or not all(map(rows.is_whole, lines)):
             sentence = _("These are not 1 to {most} drawings, so they are not kept.")
@@ -165,11 +163,11 @@ class KeepDrawings(Keeping):
 
 
 class KeepSigns(Keeping):
-    """Keeps drawings for classes of the student's own, and gives them back."""
+    """Handler that sends and changes my_signs.csv, the drawings for classes that the student made up."""
 
     @authenticated
     async def get(self) -> None:
-        """Send those that are kept."""
+        """Send the stored drawings."""
         drawings = await self.work_on(signs.NAME, signs.read)
         self.xsrf_token  # noqa: B018 - sets the cookie
         self.set_header("Cache-Control", "no-store")
@@ -177,6 +175,6 @@ class KeepSigns(Keeping):
 
     @authenticated
     async def post(self) -> None:
-        """Add drawings, and take some away."""
+        """Add, rename or remove drawings."""
         lines = self.sent(signs.LONGEST * signs.MOST).splitlines()
         self.kept(signs.NAME, await self.work_on(signs.NAME, lambda path: signs.change(lines, path)))

@@ -1,15 +1,14 @@
-"""Tells the desk what a Pi's students do, for as long as it listens: `python -I -m mynn_server.watch`, as root.
+"""Stream of students' status to the desk, as lines of JSON: `python -I -m mynn_server.watch`, as root.
 
-The desk (mynn_control/desk/asking.py) starts this over SSH. It prints {"mynn": VERSION}, takes one line, {"students":
-{ACCOUNT: {"folder": ..., "hash_file": ...}}, "file": NAME, "largest": BYTES}, and prints a line at once and then
-whenever something is new: by page and account, a text, or null if there is none any more. Each line is JSON.
+The desk (mynn_control/desk/asking.py) starts this program over SSH. It prints {"mynn": VERSION} and reads one line,
+{"students": {ACCOUNT: {"folder": ..., "hash_file": ...}}, "file": NAME, "largest": BYTES}. It prints a line at once,
+then one after each change: the new texts by page and account, null for a text that is gone.
 
-- For the page `wall`, the file of that name in the student's folder, which is read with the student's powers.
-- For the page `class`, what the student's notebook server answers at its socket (teacher.py): empty if it is silent.
-  Only an answer from the student's own account counts; where another account has taken the socket's name, it is
-  STRANGER.
+- Page `wall`: the file NAME in the student's folder, read with the student's rights.
+- Page `class`: the answer of the student's notebook server at its socket (teacher.py); empty if the server is silent.
+  Only an answer from the student's own account counts. STRANGER: another account has taken the socket's name.
 
-Nothing is parsed here; the desk checks what it gets. It ends when its input does.
+Nothing is parsed here; the desk validates the texts. The program ends when its input does.
 """
 
 from __future__ import annotations
@@ -29,34 +28,34 @@ from typing import Any
 from mynn_server.credentials import teacher_socket
 from mynn_server.linux import as_student, read_regular
 
-VERSION = 1  # of what is asked and printed
-# Seconds between looks: at the wall's files, which cost a Pi Zero next to nothing, and at the notebook servers.
+VERSION = 1  # of this protocol
+# Seconds between two polls of the servers and the wall's files; the files cost a Pi Zero next to nothing.
 PAUSE = 1.5
-READ = 10  # seconds that a student's file may take
+READ = 10  # seconds to read a student's file
 STRANGER = "stranger"
-MOST = 32  # servers that are asked at once
-ANSWER = 5.0  # seconds that a notebook server may take
+MOST = 32  # servers asked in parallel
+ANSWER = 5.0  # seconds for a notebook server's answer
 Students = Mapping[str, Mapping[str, str]]
 Texts = dict[str, str | None]  # by account
 
 
 class Watch:
-    """What is known, and what is new. asked: the line that was read."""
+    """Poller that remembers the last texts and returns the new ones. asked: the desk's request."""
 
     def __init__(self, asked: Mapping[str, Any]) -> None:
         self.students: Students = asked["students"]
         self.file, self.largest = str(asked["file"]), int(asked["largest"])
-        self.said: Texts = {}  # by the servers
-        self.stamps: dict[str, str] = {}  # of the files
-        self.pool = ThreadPoolExecutor(MOST)  # for all looks: to start a thread takes longer than a question
+        self.said: Texts = {}  # the servers' last answers
+        self.stamps: dict[str, str] = {}  # by account: stamp of the wall's file
+        self.pool = ThreadPoolExecutor(MOST)  # reused: starting a thread takes longer than asking a server
 
     def news(self) -> dict[str, Texts]:
-        """Look once, and return by page what is new."""
+        """Poll once; return the new texts by page."""
         accounts = dict(self._accounts())
         return {"class": self._servers(accounts), "wall": self._files(accounts)}
 
     def _accounts(self) -> Iterator[tuple[str, pwd.struct_passwd]]:
-        """Give those that exist by now: site.yml may make one meanwhile."""
+        """Yield the students' accounts that exist: site.yml may add one at any time."""
         for account in pwd.getpwall():
             if account.pw_name in self.students:
                 yield account.pw_name, account
@@ -72,7 +71,7 @@ class Watch:
         return new
 
     def _files(self, accounts: Mapping[str, pwd.struct_passwd]) -> Texts:
-        """Open a file only after it has changed: otherwise a look costs a Pi Zero nothing."""
+        """Return the texts of changed files. Others are not opened, so a poll costs a Pi Zero nothing."""
         paths = {name: Path(self.students[name]["folder"], self.file) for name in accounts}
         stamps = {name: stamp(path) for name, path in paths.items()}
         changed = [name for name in accounts if self.stamps.get(name, "") != stamps[name]]
@@ -81,7 +80,7 @@ class Watch:
 
 
 def stamp(path: Path) -> str:
-    """Return what changes with a file. It follows no link in the file's place, and opens nothing."""
+    """Return a file's inode, size and times as text, empty if it is missing. Links are not followed."""
     try:
         status = path.lstat()
     except OSError:
@@ -90,7 +89,7 @@ def stamp(path: Path) -> str:
 
 
 def text_of(account: pwd.struct_passwd, path: Path, largest: int) -> str | None:
-    """Return the text of a student's file, read with the student's powers; None if it is none of ours."""
+    """Return a student's file, read with the student's rights; None if it is missing, empty, too large or not text."""
 
     def read() -> str | None:
         try:
@@ -106,10 +105,9 @@ def text_of(account: pwd.struct_passwd, path: Path, largest: int) -> str | None:
 
 
 def answer_of(uid: int, name: str, largest: int) -> str | None:
-    """Return what an account's server answers at its abstract socket; "" if it is silent, None if it does not run.
+    """Return a server's answer at its abstract socket; "" if it is silent or too slow, None if it does not run.
 
-    It is STRANGER if another account has taken the socket's name, which every account can see. One that does not listen
-    has taken it, too.
+    STRANGER: another account has taken the socket's name, which every account can see, even without listening there.
     """
     end = time.monotonic() + ANSWER
     with socket.socket(socket.AF_UNIX) as connection:
@@ -133,12 +131,12 @@ def answer_of(uid: int, name: str, largest: int) -> str | None:
 
 
 def is_taken(name: str) -> bool:
-    """Whether a socket of any kind has an abstract name."""
+    """Return whether a socket of any kind has this abstract name."""
     return any(line.endswith(f" @{name}") for line in Path("/proc/net/unix").read_text(errors="replace").splitlines())
 
 
 def socket_name(hash_file: Path) -> str:
-    """Return the name of a server's socket; nothing if it has no password yet."""
+    """Return the name of a server's socket; empty while the server has no password."""
     try:
         return teacher_socket(hash_file.read_bytes().partition(b"\n")[0])
     except OSError:
@@ -146,7 +144,7 @@ def socket_name(hash_file: Path) -> str:
 
 
 def main() -> None:
-    """Print what is new, until nobody listens."""
+    """Print new texts until the input ends."""
     print(json.dumps({"mynn": VERSION}), flush=True)
     if not (line := sys.stdin.readline()):
         return
