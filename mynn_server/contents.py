@@ -1,4 +1,4 @@
-"""The student's files, as Jupyter's pages read and save them."""
+"""Jupyter contents manager: atomic saves, and two pages that save the same file lose nothing."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from mynn.words import _, marked
 from mynn_server import kept
 from mynn_server.settings import LARGEST_REQUEST
 
-FULL = 32 << 20  # bytes that are free: a notebook with its plots is written beside the one that it replaces
+FULL = 32 << 20  # bytes: the card is full below this, since a save writes the new notebook beside the old one
 CARD_FULL = marked("The Pi’s card is full. Delete files that you do not need, or ask your teacher; then save again.")
 
 
 def card_full(folder: Path) -> str:
-    """Return a sentence, if there is no room for a student's work; nothing otherwise."""
+    """Return a sentence if there is no room for a student's work, else an empty string."""
     return _(CARD_FULL) if shutil.disk_usage(folder).free < FULL else ""
 
 
 class Contents(AsyncLargeFileManager):
-    """Saves files atomically, so that a power cut leaves the old file or the new one.
+    """Contents manager with atomic saves: a power cut leaves the old file or the new one.
 
-    Jupyter itself writes into the file, with the old contents in a second one, which may not have reached the card yet.
+    Jupyter itself overwrites the file, and its backup of the old contents may not have reached the card yet.
 
-    A page says which version of a file it has changed (page/keep.js). If another page has saved a newer one meanwhile,
-    both are kept: there is no order in which two pages can save that loses what either has saved.
+    A page names the version of a file that it has changed (page/keep.js). If another page has saved a newer one
+    meanwhile, both are kept. So no order of two pages' saves loses anything.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._turn = asyncio.Lock()
-        self._saved: dict[str, tuple[str, Any]] = {}  # by path: the version that was saved last, and by which page
+        self._saved: dict[str, tuple[str, Any]] = {}  # by path: last saved version, and its page
 
     async def get(self, path: str, content: bool = True, *arguments: Any, **options: Any) -> Any:
-        """Return a file or folder. A file that is too large to be saved, such as MNIST's, does not fit into memory."""
+        """Return a file or folder. Refuse a file above LARGEST_REQUEST, such as MNIST: it does not fit into memory."""
         place = Path(self._get_os_path(path))
         if content and place.is_file() and place.stat().st_size > LARGEST_REQUEST:
             sentence = _("{file} is too large to be shown: read it in a notebook, with read_csv.")
@@ -54,7 +54,7 @@ class Contents(AsyncLargeFileManager):
         return await super().get(path, content, *arguments, **options)
 
     async def save(self, model: dict[str, Any], path: str = "") -> Any:
-        """Save a file, with a sentence if the card is full."""
+        """Save a file; if the card is full, answer with a sentence."""
         try:
             return await self._save(model, path)
         except HTTPError as error:
@@ -63,14 +63,14 @@ class Contents(AsyncLargeFileManager):
             raise HTTPError(507, _(CARD_FULL)) from error
 
     async def _save(self, model: dict[str, Any], path: str) -> Any:
-        """Save a file; under a name of its own if the one at this path is not the one that it was made from."""
+        """Save a file; if another page has saved it meanwhile, save under a new name."""
         if "made_from" not in model:
             return await super().save(model, path)
         made_from, page, kernel = (model.pop(name, None) for name in ("made_from", "page", "kernel"))
         path = path.strip("/")
         async with self._turn:
             version = self._version(path)
-            # A page may not have heard of what it has saved, on a poor Wi-Fi.
+            # On a poor Wi-Fi, a page may miss the answer to its own save.
             is_its_own = page and self._saved.get(path) == (version, page)
             if version not in ("", made_from) and not is_its_own:
                 path = await self._other_name(path)
@@ -80,7 +80,7 @@ class Contents(AsyncLargeFileManager):
             return {**saved, "hash": self._saved[path][0], "hash_algorithm": self.hash_algorithm}
 
     def _version(self, path: str) -> str:
-        """Return the hash of a file, which names its version; nothing if there is none."""
+        """Return a file's hash, which identifies its version; empty if it is missing."""
         place = Path(self._get_os_path(path))
         if not place.is_file():
             return ""
@@ -88,7 +88,7 @@ class Contents(AsyncLargeFileManager):
             return hashlib.file_digest(file, self.hash_algorithm).hexdigest()
 
     async def _other_name(self, path: str) -> str:
-        """Return the path of a new file beside one."""
+        """Return an unused path in the same folder, with the time in its name."""
         folder, _slash, name = path.rpartition("/")
         stem, dot, ending = name.rpartition(".") if "." in name else (name, "", "")
         # Translators: the name of a file: without : / or quotation marks.
@@ -106,7 +106,7 @@ class Contents(AsyncLargeFileManager):
                 raise PermissionError(errno.EACCES, "It is read-only", os_path)
             with replacing(path) as file:
                 yield codecs.getwriter(encoding)(file) if text else file
-            # The name must be on the card, too.
+            # Sync the folder, so that the name is on the card, too.
             folder = os.open(path.parent, os.O_RDONLY)
             os.fsync(folder)
             os.close(folder)

@@ -1,4 +1,4 @@
-"""The server's secrets, which no program of the student's may read."""
+"""The server's secrets, hidden from the student's programs."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ class Credentials:
 
     @property
     def cookie_secret(self) -> bytes:
-        """The key of cookies: the same when the server restarts, so that nobody has to sign in again."""
+        """Key that signs cookies. It survives a restart of the server, so that nobody has to sign in again."""
         return hashlib.sha256(b"cookies" + self.hashed).digest()
 
     def certificate_file(self) -> str:
-        """Return a file in this process's memory with the certificate."""
+        """Return the path of an in-memory file with the certificate."""
         memory = os.memfd_create("certificate")
         os.write(memory, self.certificate)
         return f"/proc/self/fd/{memory}"
 
 
 def read_credentials() -> Credentials:
-    """Read the file that systemd opened as standard input, which only root can, and leave nothing of it there.
+    """Read root's file, which systemd opened as standard input; then replace standard input by /dev/null.
 
-    A student's programs have the same user id as this server, so Linux is told to keep them out of its memory,
-    environment and open files. (This does not apply to the programs that the server starts.)
+    A student's programs have this server's user id. PR_SET_DUMPABLE keeps them out of its memory, environment and open
+    files. (Programs that the server starts do not inherit this.)
     """
     prctl(PR_SET_DUMPABLE, 0)
     with open(0, "rb", closefd=False) as secrets:
@@ -44,5 +44,5 @@ def read_credentials() -> Credentials:
 
 
 def teacher_socket(hashed: bytes) -> str:
-    """Return the name of the socket for the teacher, at which the desk's program watch.py asks."""
+    """Return the name of the status socket (teacher.py), to which the desk's program watch.py connects."""
     return hashlib.sha256(b"teacher" + hashed).hexdigest()

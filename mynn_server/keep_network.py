@@ -1,7 +1,7 @@
-"""Keep a network that a browser has sent: `python -I -m mynn_server.keep_network RATE RULE <WEIGHTS`.
+"""Save a network sent by a browser: `python -I -m mynn_server.keep_network RATE RULE <WEIGHTS`.
 
-It runs in the student's folder, and prints JSON: `kept`, whether it is kept, and `message`, a sentence. The exit status
-is 2 if it cannot be used.
+Run this in the student's folder. It prints JSON: `kept`, whether the network was saved, and `message`, a sentence. The
+exit status is 2 if the network is unusable.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import sys
 from mynn.words import _
 
 LARGEST = 4 << 20  # bytes: 1,300 hidden nodes
-TESTED = 1000  # digits: those that the page /try/ tests with
+TESTED = 1000  # digits, the same that the page /try/ tests with
 UNUSABLE = 2
 
 
 def keep(sent: bytes, rate: str, rule: str) -> tuple[bool, str]:
-    """Keep it; return whether it is kept, and the sentence. ValueError: it cannot be used."""
+    """Save the network; return whether it was saved, and a sentence. ValueError: the network is unusable."""
     import numpy as np
 
     from mynn.checkpoint import from_browser

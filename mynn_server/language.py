@@ -1,6 +1,6 @@
-"""The language of a student's pages and programs: the class's, until the student chooses another on the start page.
+"""Language of a student's pages and kernels: the class's default, until the student chooses on the start page.
 
-It is in the server's environment, where `mynn.words` finds it: there at once, and in each kernel that is started.
+It is an environment variable of the server, read by `mynn.words` at once and inherited by each new kernel.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ CHOICE = ".language"  # in the student's folder
 
 
 def recall(folder: Path) -> None:
-    """Take the language that the student has chosen. The file is the student's: anything may be in its place."""
+    """Set the language that the student chose before. The student can change the file, so it may hold anything."""
     with suppress(OSError, UnicodeDecodeError):
         if (code := read_regular(folder / CHOICE, 10).decode().strip()) in LANGUAGES:
             os.environ[VARIABLE] = code
 
 
 def choose(folder: Path, code: str) -> None:
-    """Take a language, and remember it. OSError: it cannot be written. ValueError: there is no such language."""
+    """Set a language and store it. OSError: the file cannot be written. ValueError: there is no such language."""
     if code not in LANGUAGES:
         raise ValueError(f"there is no language {code!r}")
     write_text(folder / CHOICE, code)
@@ -32,5 +32,5 @@ def choose(folder: Path, code: str) -> None:
 
 
 def is_ours(folder: str) -> bool:
-    """Return whether a folder in the student's folder is that of a language's lessons."""
+    """Return whether a folder in the student's folder holds translated lessons."""
     return folder != "en" and folder in LANGUAGES

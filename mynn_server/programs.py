@@ -1,4 +1,4 @@
-"""Students' programs: how kernels are started, which run, and why one died."""
+"""Jupyter kernel management: kernel specs, running kernels, and reasons why kernels died."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from mynn_server import kept
 from mynn_server.language import is_ours
 from mynn_server.linux import killed_for_memory
 
-SHOWN = 600  # seconds for which a program's death is shown
+SHOWN = 600  # seconds for which a kernel's death is shown
 RESTART = 120  # seconds to wait for a kernel that is being restarted
-# They are kept as they are here, and translated for a page: the teacher's computer is told them in other words.
+# Stored in English and translated for each page; for the desk, teacher.py replaces them by codes.
 OUT_OF_MEMORY = marked(
     "This lesson’s program needed more memory than is left, so the Pi stopped it. "
     "End other lessons on the start page, then run this one again from the top."
 )
 STOPPED = marked("This lesson’s program stopped unexpectedly and was started again. Run the lesson again from the top.")
-ROOT_FOLDER: Any = ""  # of the server's files
-# If memory is short, kernels are killed before the server. -s: a broken package of the student's stops none of them.
+ROOT_FOLDER: Any = ""  # the folder of the server's files, as Jupyter's path
+# If memory is short, Linux kills kernels before the server. -s: a broken package in the student's home stops no kernel.
 CHOOM = ("/usr/bin/choom", "--adjust", "500", "--")
 COMMAND = (*CHOOM, sys.executable, "-s")
-# It bounds what cells send, and explains errors. Plain: a report with context parses each file on its way.
+# Our kernel limits outputs and explains errors. Plain: a traceback with context parses each file in it.
 OURS = (
     "--IPKernelApp.kernel_class=mynn_server.kernel.Kernel", "--IPKernelApp.extra_extensions=mynn.explain",
     "--InteractiveShell.xmode=Plain",
@@ -38,30 +38,30 @@ OURS = (
 
 
 class KernelSpecs(KernelSpecManager):
-    """Knows how to start a kernel."""
+    """Kernel specs with our commands."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        """Return how to start a kernel."""
+        """Return a kernel's spec, with a command that Linux kills before the server."""
         spec = super().get_kernel_spec(kernel_name)
-        python = kernel_name == NATIVE_KERNEL_NAME  # another may be of any language
+        python = kernel_name == NATIVE_KERNEL_NAME  # other kernels may be for any language
         spec.argv = [*COMMAND, *spec.argv[1:], *OURS] if python else [*CHOOM, *spec.argv]
         return spec
 
 
 def reason_for(exit_status: int | None, killed: int) -> str:
-    """Return why a kernel has died, if Linux has lately killed that many programs for want of memory."""
+    """Return why a kernel died. killed: number of recent kills for lack of memory on this Pi."""
     return OUT_OF_MEMORY if exit_status == -signal.SIGKILL and killed else STOPPED
 
 
 class Deaths:
-    """Why students' programs died, as long as it is worth showing."""
+    """Recent deaths of kernels, with their reasons."""
 
     def __init__(self) -> None:
         self._noted: dict[str, tuple[float, str]] = {}  # by kernel: when, and why
         self._killed = killed_for_memory()
 
     def watch(self, manager: Any, kernel: str) -> None:
-        """From now on, notice when a kernel dies."""
+        """Register callbacks that note when a kernel dies."""
         for event in ("restart", "dead"):
             manager.add_restart_callback(kernel, lambda: self._note(manager, kernel), event)
 
@@ -75,7 +75,7 @@ class Deaths:
         kept.died(kernel, why)
 
     def why(self, kernel: str) -> str:
-        """Return a sentence; none if the kernel has not died lately."""
+        """Return why a kernel died, as a sentence; empty if it has not died lately."""
         now = time.monotonic()
         self._noted = {name: (when, why) for name, (when, why) in self._noted.items() if now - when < SHOWN}
         return self._noted.get(kernel, (now, ""))[1]
@@ -85,10 +85,10 @@ deaths = Deaths()
 
 
 class Kernels(AsyncMappingKernelManager):
-    """Starts kernels without a notebook in the student's folder, instead of the server's working directory."""
+    """Kernel manager. Kernels without a notebook start in the student's folder, not the server's working directory."""
 
     async def start_kernel(self, *, path: Any = None, **options: Any) -> str:  # type: ignore[override]
-        """Start a kernel; the path is below the student's folder. Lessons in every language work in that folder."""
+        """Start a kernel at a path below the student's folder. Translated lessons start in that folder itself."""
         is_lesson = is_ours(str(path or "").partition("/")[0])
         kernel = str(await super().start_kernel(path=ROOT_FOLDER if is_lesson else path or ROOT_FOLDER, **options))
         deaths.watch(self, kernel)
@@ -96,18 +96,18 @@ class Kernels(AsyncMappingKernelManager):
         return kernel
 
     def start_watching_activity(self, kernel_id: str) -> None:
-        """Watch a kernel that was started; and keep what its cells show."""
+        """Watch a started kernel's activity, and keep its cells' outputs."""
         super().start_watching_activity(kernel_id)  # type: ignore[no-untyped-call]
         kept.follow(kernel_id, self.get_kernel(kernel_id))
 
     async def restart_kernel(self, kernel_id: str, now: bool = False) -> None:  # type: ignore[override]
-        """Restart a kernel, as “Start again” does: what its cells have shown is not wanted back."""
+        """Restart a kernel, as “Start again” does, and forget its cells' outputs."""
         kept.clear(kernel_id)
         await super().restart_kernel(kernel_id, now=now)  # type: ignore[no-untyped-call]
 
     async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
-        """End all kernels, as the server ends."""
-        # Each in a task of its own: the threads that write end with their task, and this one is the server's last.
+        """End all kernels before the server ends."""
+        # Each in its own task: threads that write files end with their task, and this task is the server's last.
         await asyncio.gather(*map(self._prepare_end, self.list_kernel_ids()))
         await super().shutdown_all(now=now)
 
@@ -118,9 +118,9 @@ class Kernels(AsyncMappingKernelManager):
         await super().shutdown_kernel(kernel_id, **options)  # type: ignore[no-untyped-call]
 
     async def _prepare_end(self, kernel_id: str) -> None:
-        """Write what cells have shown, unless a page is connected: that has seen it, and saves it itself.
+        """Save the cells' outputs, unless a page is connected: the page saves them itself.
 
-        A kernel that is being restarted is waited for: jupyter_client (8.6 to 8.10) cannot end it meanwhile.
+        Wait for a kernel that is being restarted: jupyter_client (8.6 to 8.10) cannot end it meanwhile.
         """
         kernel: Any = self.get_kernel(kernel_id) if kernel_id in self else None
         with suppress(TimeoutError):
@@ -132,7 +132,7 @@ class Kernels(AsyncMappingKernelManager):
 
 
 def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Yield what runs: for which notebook, whether it is busy, and whether it died lately; and its manager."""
+    """Yield each running kernel's notebook, whether it is busy, and why it died lately; and its manager."""
     for session in sessions:
         identity = session["kernel"]["id"]
         try:

@@ -1,4 +1,4 @@
-"""How a student signs in, and what a stranger may send."""
+"""Sign-in to Jupyter: identity provider, login handler, and limits on connections."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from mynn_server import turns
 from mynn_server.turns import PAUSE, network_of
 
 WRONG = marked("That is not this Pi’s password: it is on the label.")
-LARGEST_OF_STRANGERS = 64 << 10  # bytes of a request: room for a password
-MOST_CONNECTIONS = 256  # from one network, which with IPv6 is the whole class; a browser opens six for a page
-IDLE = 60  # seconds that a connection may ask for nothing
+LARGEST_OF_STRANGERS = 64 << 10  # bytes of a request before sign-in: room for a password
+MOST_CONNECTIONS = 256  # per network, which with IPv6 is the whole class; a browser opens six for a page
+IDLE = 60  # seconds until a connection without a request is closed
 
 
 def limit_connections(server: HTTPServer) -> None:
-    """Let idle connections end, and no network have so many that nobody else could connect."""
+    """Close idle connections, and limit those of each network, so that others can still connect."""
     server.conn_params.header_timeout = IDLE
     open_now: Counter[object] = Counter()
     handle, end = server.handle_stream, server.on_close
@@ -58,7 +58,7 @@ class TooMany(HTTPError):
 
 @asynccontextmanager
 async def turn(handler: RequestHandler) -> AsyncIterator[None]:
-    """Wait until the network of a request may try a secret."""
+    """Wait until the rate limit lets a request's network try a secret."""
     try:
         async with turns.turn(str(handler.request.remote_ip)):
             yield
@@ -67,10 +67,10 @@ async def turn(handler: RequestHandler) -> AsyncIterator[None]:
 
 
 class Students(PasswordIdentityProvider):
-    """Takes a cookie from the network only that it was given to.
+    """Identity provider that accepts a cookie only from the network to which it was issued.
 
-    Browsers send cookies to all ports of a computer. So a page at another port, of a neighbour on the same Pi, is sent
-    a student's cookie, too; it is of no use on that Pi.
+    Browsers send cookies to all ports of a host. So the server of another student on the same Pi receives this cookie,
+    too, but cannot use it from that Pi.
     """
 
     def get_cookie_name(self, handler: RequestHandler) -> str:
@@ -79,16 +79,16 @@ class Students(PasswordIdentityProvider):
         return f"{super().get_cookie_name(handler)}-{network.hexdigest()[:16]}"
 
     def passwd_check(self, password: str) -> bool:
-        """Check a password."""
+        """Check a password, also in small letters."""
         return any(super(Students, self).passwd_check(one) for one in turns.spellings(password))
 
 
 class SignIn(LoginFormHandler):
-    """Takes one password at a time from each address, and is slow with wrong ones."""
+    """Login handler: one password at a time per network, with a delay after a wrong one."""
 
     @allow_unauthenticated
     async def post(self) -> None:
-        """Check a password when it is its turn."""
+        """Check a password once the rate limit allows."""
         try:
             async with turn(self):
                 super().post()
@@ -99,7 +99,7 @@ class SignIn(LoginFormHandler):
             self._render({"error": str(error.log_message)})
 
     def get_template(self, name: str) -> Any:
-        """Return a template in the language, if there is one."""
+        """Return a template in the current language, if there is one, else in English."""
         return self.settings["jinja2_env"].select_template([f"{language()}/{name}", name])
 
     def _render(self, message: dict[str, str] | None = None) -> None:
@@ -107,7 +107,7 @@ class SignIn(LoginFormHandler):
 
 
 def is_signed_in(application: ServerWebApplication, request: HTTPServerRequest) -> bool:
-    """Whether a request has a cookie of this server's that is still valid."""
+    """Return whether a request has a valid cookie from this server."""
     key = application.settings["cookie_secret"]
     valid = application.settings["identity_provider"].get_secure_cookie_kwargs
     cookies = ((name, cookie.value) for name, cookie in request.cookies.items() if name.startswith("username-"))

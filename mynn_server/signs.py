@@ -1,8 +1,7 @@
-"""A student's drawings for classes of their own, in `my_signs.csv`: lines `name,784 pixels`.
+"""Store of drawings for classes that a student made up, in `my_signs.csv`: lines `name,784 pixels`.
 
-The page /try/own.html sends its changes only, in the same form: a drawing with its name is added, or gets that name,
-and one without a name is taken away. So two tablets that keep in turn lose nothing. A file with anything else in it
-stays as it is.
+The page /try/own.html sends only changes, in the same form. A drawing with a name is added or renamed, one without a
+name is removed. So two tablets that save in turn lose nothing. A file with anything else in it is not changed.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ MOST = 500  # drawings in the file, and changes at once
 LONGEST_NAME = 20  # characters
 LONGEST = 4 * LONGEST_NAME + rows.LONGEST  # bytes of a line
 JOINER = "\u200d"  # between the parts of an emoji
-UNSHOWN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs"}  # own.js has the same rule
+UNSHOWN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs"}  # Unicode categories; own.js has the same rule
 
 
 def is_name(name: bytes) -> bool:
-    """Return whether a class can have this name: 1 to 20 characters that are shown, no comma or quotation mark."""
+    """Return whether a class can have this name: 1 to 20 visible characters, no comma or quotation mark."""
     try:
         text = name.decode()
     except UnicodeDecodeError:
@@ -34,7 +33,7 @@ def is_name(name: bytes) -> bool:
 
 
 def names(lines: Iterable[bytes], sentence: str, *, also_none: bool = False) -> dict[bytes, bytes]:
-    """Return the drawings' names by their pixels; the sentence as a DataError, if a line is something else."""
+    """Return each drawing's name by its pixels. DataError with that sentence: a line is not a drawing."""
     found = {}
     for line in lines:
         name, _comma, pixels = line.partition(b",")
@@ -45,12 +44,12 @@ def names(lines: Iterable[bytes], sentence: str, *, also_none: bool = False) -> 
 
 
 def read(path: Path) -> dict[bytes, bytes]:
-    """Return the names of the drawings that are kept, by their pixels; a DataError, if that is not what is there."""
+    """Return each stored drawing's name by its pixels. DataError: the file has something else."""
     return kept(rows.read(path), path)
 
 
 def kept(lines: list[bytes], path: Path) -> dict[bytes, bytes]:
-    """Return the names of the drawings on the file's lines, by their pixels; a DataError, if one is something else."""
+    """Return each drawing's name by its pixels, from the file's lines. DataError: a line is not a drawing."""
     sentence = _("something else than drawings is in this file; rename it to start a new one")
     return names(lines, f"{path}: {sentence}")
 
@@ -61,7 +60,7 @@ def text(drawings: dict[bytes, bytes]) -> list[bytes]:
 
 
 def change(lines: list[bytes], path: Path) -> int:
-    """Add, rename or take away drawings in the file; return how many it has then. A DataError says why it did not."""
+    """Add, rename or remove drawings in the file; return how many it has then. DataError: the reason why not."""
     sentence = _("These are not 1 to {most} drawings with their names, so they are not kept.").format(most=MOST)
     if not 0 < len(lines) <= MOST:
         raise DataError(sentence)

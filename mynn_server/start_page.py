@@ -1,7 +1,7 @@
-"""The start page, which a student sees after signing in: the lessons, what runs, the memory, and the student's files.
+"""Request handlers for the start page: lessons, running programs, memory, and the student's files.
 
-All that the page shows comes in one answer, `start/status`. To end a program, and to change files, the page uses
-Jupyter's own REST interface.
+One answer, `start/status`, has all that the page shows. The page ends programs and changes files through Jupyter's own
+REST API.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from mynn_server.programs import running
 
 WRITTEN_BY_LESSONS = (tasks.FILE, "my_progress.damaged.json", "on_the_wall.json")
 LARGEST_MESSAGE = 4_000  # bytes of the teacher's message
-MOST_FILES = 500  # that the page lists
+MOST_FILES = 500  # listed on the page
 
 
 def message(path: Path) -> dict[str, Any] | None:
-    """Return the teacher's message, and how many minutes ago it was written; None when its time is over.
+    """Return the teacher's message and its age in minutes; None once it has expired.
 
     Only root can write the file (the role message).
     """
@@ -46,7 +46,7 @@ def message(path: Path) -> dict[str, Any] | None:
 
 
 def progress(path: Path) -> tasks.Record:
-    """Return what a student has done. The file is the student's: anything may be in its place."""
+    """Return a student's progress. The student can change the file, so it may hold anything."""
     try:
         return tasks.parse(read_regular(path, tasks.LARGEST)) or tasks.Record()
     except OSError:
@@ -54,10 +54,10 @@ def progress(path: Path) -> tasks.Record:
 
 
 def own_files(folder: Path, lessons: set[str]) -> list[dict[str, Any]]:
-    """Return what is in the student's folder besides the lessons: folders first, then notebooks, then files."""
+    """Return the student's files without the lessons: folders first, then notebooks, then other files."""
     files: list[dict[str, Any]] = []
     for entry in os.scandir(folder):
-        is_utf8 = entry.name == entry.name.encode(errors="ignore").decode()  # no address has any other
+        is_utf8 = entry.name == entry.name.encode(errors="ignore").decode()  # a URL needs UTF-8
         if not is_utf8 or entry.name.startswith(".") or entry.name in lessons or entry.name in WRITTEN_BY_LESSONS:
             continue
         if is_ours(entry.name) and entry.is_dir():
@@ -69,17 +69,17 @@ def own_files(folder: Path, lessons: set[str]) -> list[dict[str, Any]]:
 
 
 class Status(JupyterHandler):
-    """Answers with all that the page shows of this Pi. Asking does not keep a server awake that nobody uses."""
+    """Handler for all that the page shows. Requests do not count as use, so an idle server still ends."""
 
     def initialize(self, lessons: Path, message_file: Path) -> None:
-        """Take the folder of the untouched lessons, and where the teacher's message is."""
+        """Set the folder of the untouched lessons, and the file of the teacher's message."""
         self.lessons = lessons
         self.message_file = message_file
         self.folder = Path(str(self.contents_manager.root_dir))
 
     @authenticated
     async def get(self) -> None:
-        """Answer with the lessons in order, the student's files, what runs, the memory, and the teacher's message."""
+        """Send the lessons in order, the student's files, running programs, memory, and the teacher's message."""
         self.xsrf_token  # noqa: B018 - sets the cookie that the page's script needs
         record = progress(self.folder / tasks.FILE)
         lessons, place = [], lessons_folder(self.lessons)
@@ -115,11 +115,11 @@ class Status(JupyterHandler):
 
 
 class Lesson(Status):
-    """Puts a lesson that the student has deleted or renamed back."""
+    """Handler that restores a lesson that the student has deleted or renamed."""
 
     @authenticated
     async def post(self) -> None:
-        """Save an untouched copy, unless there is something of that name."""
+        """Save an untouched copy, unless the name is taken."""
         name, place = sent(self, "name"), lessons_folder(self.lessons)
         if name not in [f"{place}{stem}.ipynb" for stem in outline(self.lessons / place)]:
             raise HTTPError(404, _("There is no such lesson."))
@@ -134,11 +134,11 @@ class Lesson(Status):
 
 
 class Language(JupyterHandler):
-    """Changes the student's language."""
+    """Handler that changes the student's language."""
 
     @authenticated
     async def post(self) -> None:
-        """Take the language that was chosen, for pages and for kernels that start from now on."""
+        """Set the chosen language for pages, and for kernels that start from now on."""
         try:
             choose(Path(str(self.contents_manager.root_dir)), str(sent(self, "language")))
         except ValueError:
@@ -147,7 +147,7 @@ class Language(JupyterHandler):
 
 
 def sent(handler: JupyterHandler, name: str) -> Any:
-    """Return a part of the JSON that was sent; None if it has no such part."""
+    """Return a field of the request's JSON; None if it is missing."""
     try:
         body = handler.get_json_body()
     except UnicodeDecodeError:

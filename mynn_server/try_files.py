@@ -1,7 +1,7 @@
-"""The files of the page `/try/`: a closed list, and what a browser is told about each.
+"""Static files of the page `/try/`, as a closed list, with their HTTP headers.
 
-The notebook server sends them (try_page.py), and while it is loading, so does serve.py: nothing here loads Jupyter or
-numpy.
+The notebook server sends them (try_page.py), and serve.py does while that is loading. Do not import Jupyter or numpy
+here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mynn.words import language
 FOLDER, MYNN, READY = Path(__file__).parent / "page", Path(mynn.__file__).parent, networks_folder() / "try"
 PAGE = FOLDER / "try"
 SHARED = (*MYNN.glob("*.js"), MYNN / "widget/pad.css", FOLDER / "page.css")  # with lessons and the start page
-# By name. No address leads to any other file.
+# By name. No address reaches any other file.
 FILES = {path.name: path for path in (*SHARED, *PAGE.iterdir())} | {
     "network.bin": READY / "network.bin.gz",
     "digits.bin": READY / "digits.bin.gz",  # 10,000 to train on
@@ -31,18 +31,18 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-# The page loads its own files only, and asks this Pi only.
+# The page loads its own files only, and connects to this Pi only.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-CHUNK = 16 << 10  # bytes that are in memory at once for each that asks
-TAKEN = 300  # seconds in which they must be taken: where many are lost, TCP itself is silent for a minute and more
+CHUNK = 16 << 10  # bytes in memory per request
+TAKEN = 300  # seconds to send a chunk: if many packets are lost, TCP itself is silent for a minute and more
 ASKED = re.compile(rb"GET /try/([a-z0-9_.-]{0,40}) HTTP/1\.1\r\n")
 
 
 def in_language(path: Path) -> Path:
-    """Return the file in the language, which mynn_control/languages.py has built, or the file itself."""
+    """Return the file in the current language, as built by mynn_control/languages.py, or the file itself."""
     if language() == "en":
         return path
     other = FOLDER / language() / (path.relative_to(FOLDER) if path.is_relative_to(FOLDER) else path.name)
@@ -50,9 +50,9 @@ def in_language(path: Path) -> Path:
 
 
 def find(name: str) -> tuple[Path, dict[str, str]]:
-    """Return where a file is, and the headers of the answer; a LookupError or an OSError where there is none.
+    """Return a file's path and the headers of the answer. LookupError or OSError: there is no such file.
 
-    MNIST stays as it is: for a week nobody asks again. Of all others the browser asks whether they have changed.
+    MNIST does not change, so browsers cache it for a week. They revalidate all other files.
     """
     path = in_language(FILES[name or "index.html"])
     about = path.stat()
@@ -69,7 +69,7 @@ def find(name: str) -> tuple[Path, dict[str, str]]:
 
 @cache
 def tag(path: Path, changed: int, size: int) -> str:
-    """Return a name of a file's contents. All files of an image may have one time, so the time is not enough."""
+    """Return an ETag from a file's contents: all files of an image may have the same time."""
     total = 0
     with path.open("rb") as file:
         while chunk := file.read(64 << 10):
@@ -78,7 +78,7 @@ def tag(path: Path, changed: int, size: int) -> str:
 
 
 def asked_for(head: bytes) -> tuple[Path, dict[str, str]] | None:
-    """Return what the head of a request asks for, as `find` does; None if that is none of these files."""
+    """Return the file that a request's head asks for, as `find` does; None for any other request."""
     asked = ASKED.match(head)
     try:
         return find(asked[1].decode()) if asked and b"\r\n\r\n" in head else None

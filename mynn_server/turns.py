@@ -1,6 +1,6 @@
-"""Slow guessing, for the notebook server and the desk: a secret is tried when it is its network's turn.
+"""Rate limit for passwords and codes, for the notebook server and the desk: one try at a time per network.
 
-Nobody is locked out: a user who shares an address with somebody who guesses waits for a minute, others do not wait.
+Nobody is locked out: a user who shares an address with an attacker waits for a minute, others do not wait.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from contextlib import asynccontextmanager
 
 from mynn.words import _
 
-PAUSE = 2  # seconds that a wrong secret costs
-MOST_WAITING = 32  # secrets from one network
+PAUSE = 2  # seconds of delay after a wrong secret
+MOST_WAITING = 32  # secrets per network
 
 turns: dict[object, asyncio.Lock] = {}
 waiting: Counter[object] = Counter()
 
 
 class TooManyError(Exception):
-    """Too many secrets at once, in words."""
+    """Too many secrets at once; the message is a sentence for the user."""
 
 
 def network_of(address: str) -> object:
-    """Return whose turn a secret from an address takes.
+    """Return the network that an address belongs to, as the unit of the rate limit.
 
-    A computer has one IPv4 address, and many IPv6 addresses. The Pi's own programs have all of 127.0.0.0/8.
+    A computer has one IPv4 address, but many IPv6 addresses of a /64. The Pi's own programs have all of 127.0.0.0/8.
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
     ip = getattr(ip, "ipv4_mapped", None) or ip
@@ -37,9 +37,9 @@ def network_of(address: str) -> object:
 
 
 def spellings(password: str) -> list[str]:
-    """Return a password as it was typed, and then in small letters, which are all that our own consist of.
+    """Return a password as typed, then in small letters, since generated passwords have no capitals.
 
-    Somebody who guesses does not get more tries by it: each costs its turn and its pause.
+    This gives an attacker no more tries: each request still waits, and is delayed.
     """
     return list(dict.fromkeys([password, password.lower()]))
 
