@@ -1,7 +1,7 @@
-"""Kernels that are there at once: forked from a process that has imported what lessons import (kernel_parent.py).
+"""Jupyter kernel provisioner that forks: kernels start at once, from a process with all imports (kernel_parent.py).
 
-The process is started when somebody opens a page, and ended when nobody has for a while. Without it, should it have
-died or not be there yet, kernels start in the ordinary way.
+The process starts when a page is opened, and ends after a while without pages and kernels. Without it, kernels start
+in the ordinary way.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from traitlets.log import get_logger
 from mynn_server.linux import PR_SET_CHILD_SUBREAPER, memory, prctl
 from mynn_server.programs import COMMAND
 
-AFTER_PAGE = 3  # seconds after a page was asked for, in which it comes first
-EVERY = 60  # seconds between two looks at whether the process is needed
-IDLE = 900  # seconds without a page or a kernel, after which the memory is given back
+AFTER_PAGE = 3  # seconds after the request for a page, so that the page loads first
+EVERY = 60  # seconds between two checks whether the process is needed
+IDLE = 900  # seconds without a page or a kernel until the process ends, to free its memory
 LEAST_FREE = 150  # MB: room for the process, a lesson, and another student's lesson beside it
 WARM_UP, ANSWER = 120, 15  # seconds to wait for the process, and for a kernel
 FIRST_TO_DIE = 1000  # the process's oom_score_adj
-# The folder in which only kernels share memory. What one leaves there, as when it is killed, would stay.
+# The kernels' folder for shared memory. A killed kernel may leave files there.
 SHARED_MEMORY = os.environ.pop("MYNN_SHARED_MEMORY", "")
-FORKABLE = [*COMMAND, "-m", "ipykernel_launcher"]  # how a kernel's command begins, if its meaning is known here
+FORKABLE = [*COMMAND, "-m", "ipykernel_launcher"]  # start of the commands that can be forked instead
 
 
 class Forked:
-    """A forked kernel, as subprocess.Popen shows a process."""
+    """A forked kernel, with the interface of subprocess.Popen."""
 
     stdin = stdout = stderr = None
 
@@ -48,11 +48,11 @@ class Forked:
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Return the exit status, below 0 a signal; None while it runs."""
+        """Return the exit status, negative for a signal; None while it runs."""
         return self._wait(os.WNOHANG)
 
     def wait(self) -> int | None:
-        """Return the exit status when it has ended."""
+        """Wait for the end; return the exit status."""
         return self._wait(0)
 
     def _wait(self, options: int) -> int | None:
@@ -77,7 +77,7 @@ class Forked:
 
 
 class Parent:
-    """The process that kernels are forked from, if it is there."""
+    """Manager of the process that kernels are forked from."""
 
     def __init__(self) -> None:
         self.kernels: WeakSet[Provisioner] = WeakSet()
@@ -88,7 +88,7 @@ class Parent:
         self._used = 0.0
 
     def expect(self) -> None:
-        """Expect that somebody needs a kernel soon, as when a page is opened."""
+        """Start the process soon, since a page was opened and may need a kernel."""
         self._used = time.monotonic()
         if not self._runs():
             asyncio.get_running_loop().call_later(AFTER_PAGE, self._start)
@@ -103,8 +103,8 @@ class Parent:
     def _start(self) -> None:
         """Start the process at low priority, unless it runs.
 
-        Not beside a student's program either: it could look into the process before that has closed itself, and if it
-        took the memory that the process had, the next one would have no better luck.
+        Do not start it while a kernel runs: a student's program could read the process before it is protected. Or it
+        has taken the last process's memory, and would take this one's, too.
         """
         if self._runs() or self._turn.locked():
             return
@@ -112,10 +112,10 @@ class Parent:
         if self.has_kernels() or memory()["free"] < LEAST_FREE:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # What is the student's is found by these.
+        # These lead to the student's files.
         hidden = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
-        # ipykernel reads the first as it is imported; the debugger would say how it could work better.
+        # ipykernel reads the first on import; the second silences the debugger's advice.
         environment |= {"JPY_PARENT_PID": str(os.getpid()), "PYDEVD_DISABLE_FILE_VALIDATION": "1", "HOME": "/"}
         choom = ["/usr/bin/choom", "--adjust", str(FIRST_TO_DIE), "--"]
         with theirs:
@@ -129,12 +129,12 @@ class Parent:
             )
         ours.setblocking(False)
         self._socket, self._is_ready = ours, False
-        if resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20:  # or it would stay slow, and each kernel with it
+        if resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20:  # else it would stay slow, and its kernels, too
             os.setpriority(os.PRIO_PROCESS, self._process.pid, 19)
         asyncio.get_running_loop().call_later(EVERY, self._look_after, self._process)
 
     def _look_after(self, process: subprocess.Popen[bytes]) -> None:
-        """End the process if nobody needs it, or look again later."""
+        """End the process if it is not needed, or check again later."""
         if process is not self._process:
             return
         if self.has_kernels():
@@ -154,7 +154,7 @@ class Parent:
         self._process = self._socket = None
 
     async def fork(self, request: dict[str, Any]) -> Forked | None:
-        """Return a new kernel; None if there is no process to fork it from."""
+        """Return a new kernel; None if it could not be forked."""
         async with self._turn:
             try:
                 if self._process and self._socket and self._runs():
@@ -163,7 +163,7 @@ class Parent:
                 get_logger().warning("No kernel could be forked: %s", error)
                 self.end()
             except asyncio.CancelledError:
-                self.end()  # or its answer would be taken for the next one's
+                self.end()  # else the next request would get this one's answer
                 raise
         return None
 
@@ -175,7 +175,7 @@ class Parent:
             if not await asyncio.wait_for(loop.sock_recv(ours, 100), WARM_UP):
                 raise ConnectionError("the process has ended")
             self._is_ready = True
-        # While a kernel's first parent ends, this server becomes its parent.
+        # The kernel's first parent ends, and this server becomes its parent.
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         try:
             await asyncio.wait_for(loop.sock_sendall(ours, request), ANSWER)
@@ -185,7 +185,7 @@ class Parent:
         if not pid:
             raise OSError("there are too many processes, or too little memory")
         kernel = Forked(pid)
-        kernel.poll()  # ChildProcessError: it is not ours
+        kernel.poll()  # ChildProcessError: not a child of this server
         return kernel
 
 
@@ -193,10 +193,10 @@ parent = Parent()
 
 
 class Provisioner(LocalProvisioner):
-    """Forks kernels where it can, and else starts them."""
+    """Kernel provisioner that forks kernels if it can, and else starts them."""
 
     async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
-        """Return the connection information of a new kernel."""
+        """Fork or start a kernel; return its connection information."""
         parent.kernels.add(self)
         kernel = await self._forked(cmd, **options)
         if kernel is None:
@@ -206,13 +206,13 @@ class Provisioner(LocalProvisioner):
         return self.connection_info
 
     async def cleanup(self, restart: bool = False) -> None:
-        """Clean up; after the last kernel, also what kernels have left in shared memory."""
+        """Clean up; after the last kernel, also empty the folder for shared memory."""
         await super().cleanup(restart=restart)
         if SHARED_MEMORY and not parent.has_kernels():
             shutil.rmtree(SHARED_MEMORY, ignore_errors=True)  # the folder itself stays: it is a mount
 
     async def _forked(self, cmd: list[str], env: dict[str, str], cwd: str = "", **others: Any) -> Forked | None:
-        """Return a forked kernel; None if this one must be started."""
+        """Return a forked kernel; None if this one must be started instead."""
         if cmd[: len(FORKABLE)] != FORKABLE or not Path(cwd).is_dir():
             return None
         env = env | {"JPY_PARENT_PID": str(os.getpid())}

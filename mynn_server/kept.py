@@ -1,7 +1,7 @@
-"""What cells show while no page looks on: kept until a page has saved it.
+"""Store of cells' outputs, until a page has saved them: a page that was closed or offline misses none.
 
-Each kernel is followed (programs.py). A page that opens a notebook, or is connected again, asks what it has missed
-(page/keep.js). If a kernel ends while no page is connected, what no page has saved is written into the notebook's file.
+It follows the messages of each kernel (programs.py). A page that opens a notebook or reconnects fetches missed outputs
+(page/keep.js). If a kernel ends while no page is connected, unsaved outputs are written into the notebook's file.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from traitlets.log import get_logger
 from mynn.words import _, marked
 from mynn_server.outputs import Message, Outputs
 
-LARGEST = 4 << 20  # bytes of a run of a cell; all of a kernel's may have twice as many
-RETRY, USUAL = 10, 100  # milliseconds: it connects before the kernel is there, whose first cell may run at once
-MOST = 1000  # runs
+LARGEST = 4 << 20  # bytes per cell; a kernel may hold twice that
+RETRY, USUAL = 10, 100  # milliseconds between tries to connect: a new kernel's first cell may run at once
+MOST = 1000  # runs per kernel
 TOO_LARGE = marked("[What this cell showed while its page was closed was too large to be kept.]")
 KERNEL = re.compile(r"[0-9a-f-]{36}")
 NOT_AS_EXPECTED = (LookupError, TypeError, ValueError, AttributeError)
 
 
 class Run:
-    """One run of a cell: what it was, and what it has shown."""
+    """One run of a cell: its code and its outputs."""
 
     def __init__(self, message: Message) -> None:
         header, content = message["parent_header"], message["content"]
@@ -38,17 +38,17 @@ class Run:
         self.count = int(content["execution_count"])
         self.outputs = Outputs()
         self.is_running = True
-        self.changed = 0  # the kernel's count of changes at the last one
+        self.changed = 0  # the kernel's count of changes at this run's last one
 
     def add(self, message: Message) -> None:
-        """Add what the cell shows."""
+        """Apply a message. Outputs that are too large become one line that says so."""
         self.outputs.add(message)
         if self.size() > LARGEST:
             self.outputs = Outputs()
             self.outputs.add({"msg_type": "stream", "content": {"name": "stderr", "text": _(TOO_LARGE) + "\n"}})
 
     def size(self) -> int:
-        """Return about how many bytes it takes."""
+        """Return the approximate size in bytes."""
         return len(self.code) + sum(
             len(value) if isinstance(value, str) else len(str(value))
             for output in self.outputs.shown
@@ -57,7 +57,7 @@ class Run:
         )
 
     def is_in(self, cell: dict[str, Any]) -> bool:
-        """Return whether a cell of a notebook's file shows it, to its end."""
+        """Return whether the file's cell already has the whole output."""
         shown = self.outputs.shown
         return (
             not self.is_running
@@ -67,21 +67,21 @@ class Run:
 
 
 class Kept:
-    """The runs of one kernel that no page has saved yet."""
+    """Unsaved runs of one kernel."""
 
     def __init__(self, kernel: Any) -> None:
         self.runs: dict[str, Run] = {}  # by cell
         self.changes = 0
-        self.died = ""  # why, if it has since a cell was last run
+        self.died = ""  # why the kernel died, if it did since a cell was last run
         self._session = Session(config=kernel.session.config, key=kernel.session.key)
-        # At first after RETRY, then twice as long each time: on a Pi Zero, a hundred tries a second would be felt.
+        # The delay doubles from RETRY to USUAL: a hundred tries a second would slow a Pi Zero down.
         kernel.context.setsockopt(zmq.RECONNECT_IVL, RETRY)
         kernel.context.setsockopt(zmq.RECONNECT_IVL_MAX, USUAL)
         self.stream = kernel.connect_iopub()
         self.stream.on_recv(self.hear)
 
     def hear(self, parts: list[Any]) -> None:
-        """Follow a message. A student's program may have sent it."""
+        """Handle a raw message. A student's program may have sent it."""
         try:
             _identities, parts = self._session.feed_identities(parts)
             self.follow(self._session.deserialize(parts))
@@ -89,7 +89,7 @@ class Kept:
             get_logger().warning("A message of a kernel's was not understood: %r", error)
 
     def follow(self, message: Message) -> None:
-        """Add a message to the run that it belongs to."""
+        """Add a message to its run."""
         kind, request = message["msg_type"], message["parent_header"].get("msg_id")
         if kind == "execute_input" and message["metadata"].get("cell"):
             self.died, begun = "", Run(message)
@@ -109,14 +109,14 @@ class Kept:
             run.changed = self.changes
 
     def end(self, died: str) -> None:
-        """Notice that nothing runs any more, and why the kernel has died, if it has."""
+        """Mark all runs as ended, and note why the kernel died, if it did."""
         self.died = died
         self.changes += 1
         for run in self.runs.values():
             run.is_running, run.changed = False, self.changes
 
     def since(self, changes: int) -> list[dict[str, Any]]:
-        """Return what has changed."""
+        """Return the runs that have changed since that count of changes."""
         return [
             {
                 "cell": run.cell,
@@ -131,14 +131,14 @@ class Kept:
         ]
 
     def saved(self, notebook: dict[str, Any]) -> None:
-        """Forget what a page has saved."""
+        """Forget the runs that a page has saved."""
         for cell in notebook["cells"]:
             run = self.runs.get(cell.get("id"))
             if run and run.is_in(cell):
                 del self.runs[run.cell]
 
     def fill(self, notebook: dict[str, Any]) -> bool:
-        """Write what was not saved into a notebook's cells that have not changed; return whether there was any."""
+        """Write unsaved outputs into a notebook's unchanged cells; return whether there were any."""
         is_changed = False
         for cell in notebook["cells"]:
             run = self.runs.get(cell.get("id"))
@@ -153,7 +153,7 @@ kernels: dict[str, Kept] = {}
 
 
 def follow(kernel_id: str, kernel: Any) -> None:
-    """Keep what a kernel's cells show, from now on; it may have been restarted at other ports."""
+    """Start to keep a kernel's outputs, or go on after a restart, which may have changed its ports."""
     before = kernels.pop(kernel_id, None)
     kernels[kernel_id] = Kept(kernel)
     if before:
@@ -163,33 +163,33 @@ def follow(kernel_id: str, kernel: Any) -> None:
 
 
 def died(kernel_id: str, why: str) -> None:
-    """Notice that a kernel has died."""
+    """Note that a kernel has died."""
     if kernel_id in kernels:
         kernels[kernel_id].end(why)
 
 
 def clear(kernel_id: str) -> None:
-    """Forget what a kernel's cells have shown."""
+    """Forget the outputs of a kernel's cells."""
     if kernel_id in kernels:
         kernels[kernel_id].runs.clear()
 
 
 def forget(kernel_id: str) -> None:
-    """Notice that a kernel has ended."""
+    """Stop following a kernel that has ended."""
     ended = kernels.pop(kernel_id, None)
     if ended:
         ended.stream.close()
 
 
 def saved(kernel_id: object, model: dict[str, Any]) -> None:
-    """Forget what a page has saved; it says of which kernel its notebook's cells are."""
+    """Forget the runs that a page has saved. The page names its kernel."""
     with suppress(*NOT_AS_EXPECTED):
         if isinstance(kernel_id, str) and kernel_id in kernels:
             kernels[kernel_id].saved(model["content"])
 
 
 async def write(kernel_id: str, server: Any) -> None:
-    """Write what no page has saved of a kernel's cells into its notebook."""
+    """Write a kernel's unsaved outputs into its notebook."""
     try:
         for session in await ensure_async(server.session_manager.list_sessions()):
             if session["kernel"]["id"] == kernel_id and session["type"] == "notebook" and kernels[kernel_id].runs:
@@ -202,11 +202,11 @@ async def write(kernel_id: str, server: Any) -> None:
 
 
 class Missed(JupyterHandler):
-    """Answers a page that asks what its notebook's cells have shown."""
+    """Handler that sends a page the outputs that it missed."""
 
     @authenticated
     async def get(self) -> None:
-        """Answer with the runs of a kernel's cells that have changed since so many changes, and what became of it."""
+        """Send the runs of a kernel's cells that changed after `since`, whether it is busy, and why it died."""
         kernel, since = self.get_argument("kernel"), self.get_argument("since", "0")
         if not KERNEL.fullmatch(kernel) or not re.fullmatch("[0-9]{1,15}", since):
             raise HTTPError(404, "There is no such program.")

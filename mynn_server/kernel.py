@@ -1,8 +1,8 @@
-"""What a cell may print and show: enough for any lesson, and never more than a page, its file and this server can hold.
+"""IPython kernel that limits cells' outputs to what a page, its file and the server can hold: enough for any lesson.
 
-Kernels run this (programs.py), so that what is too much is not even sent. A cell's outputs go out a few times a second;
-what has been replaced by then is left out. Of text that is too long, the first part is kept and the latest is shown in
-one output that replaces itself; so a progress line, or a plot that replaces itself, may go on for hours.
+The limit is in the kernel (programs.py), so that excess output is not even sent. Outputs are sent a few times a second,
+without those replaced meanwhile. Of long text, the beginning is kept and the end is shown in one output that replaces
+itself. So a progress line, or a plot that replaces itself, may go on for hours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mynn_server.outputs import ADDED, Message, overwritten, place_of, settle
 EVERY = 0.2  # seconds between two batches of outputs
 FIRST, LATEST = 30_000, 6_000  # characters of a cell's text that are kept
 MOST, LARGEST = 40, 1_000_000  # a cell's other outputs (JupyterLab folds those after the 49th), and their bytes
-RUNS = 20  # cells that are remembered
+RUNS = 20  # latest runs of cells that are remembered
 TEXT_LEFT_OUT = marked(
     "[{count} characters are left out here. Of what a cell prints, only the beginning and the end are kept.]"
 )
@@ -32,28 +32,28 @@ LIMITED = ("stream", "display_data", "execute_result", "update_display_data", "c
 
 
 def left_out(count: int) -> str:
-    """Return a line about so many characters that are left out."""
+    """Return a line that says how many characters are left out."""
     return _(TEXT_LEFT_OUT).format(count=in_figures(f"{count:,}")) + "\n"
 
 
 class Run:
-    """What one run of a cell has sent."""
+    """One run of a cell: what it has sent, and the limits of it."""
 
     def __init__(self, message: Message) -> None:
         self.parent, self.number = message["parent_header"], 0
         self.clear()
 
     def clear(self) -> None:
-        """Begin again, without outputs."""
+        """Reset, as for a cell without outputs."""
         self.number += 1
-        self.stream, self.line = "", ""  # the stream that the last output is, and its last line
+        self.stream, self.line = "", ""  # name and last line of the last output, if it is a stream
         self.printed, self.shown, self.bytes = 0, 0, 0
         self.tail, self.left_out, self.unshown = "", 0, 0
-        self.notes: dict[str, str] = {}  # what stands in place of what is left out
+        self.notes: dict[str, str] = {}  # shown in place of what is left out
         self.said: dict[str, str] = {}
 
     def limit(self, message: Message) -> Message | None:
-        """Return what is sent of a message, if anything."""
+        """Return the part of a message to send, if any."""
         kind, content = message["msg_type"], message["content"]
         if kind == "stream":
             content["text"] = self._print(content["name"], content["text"])
@@ -69,7 +69,7 @@ class Run:
         return message
 
     def _print(self, stream: str, text: str) -> str:
-        """Return what is sent of a text: as the page has the line's beginning, it may have to be overwritten."""
+        """Return the part of a text to send. It may overwrite the beginning of the line, which the page has."""
         if stream != self.stream:
             self.stream, self.line = stream, ""
         if self.tail:
@@ -88,7 +88,7 @@ class Run:
         return sent
 
     def _leave_out(self, text: str) -> None:
-        """Keep the latest lines only."""
+        """Keep only the latest lines, and count the rest."""
         tail = settle(self.tail + text)
         begin = max(0, len(tail) - LATEST)
         begin = tail.find("\n", begin) + 1 or begin if begin else 0
@@ -97,7 +97,7 @@ class Run:
         self.notes["text"] = (left_out(self.left_out) if self.left_out else "") + overwritten(self.tail)
 
     def _show(self, data: dict[str, Any]) -> bool:
-        """Return whether there is room for an output."""
+        """Count an output; return whether there is room for it."""
         if self.shown < MOST and self.bytes < LARGEST:
             self.shown += 1
             self.bytes += sum(len(str(value)) for value in data.values())
@@ -107,7 +107,7 @@ class Run:
         return False
 
     def new_notes(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the notes that have changed, each as a kind of message and its content."""
+        """Return the notes that have changed, each as message type and content."""
         new = []
         for name, text in self.notes.items():
             if self.said.get(name) != text:
@@ -119,7 +119,7 @@ class Run:
 
 
 class Limiter:
-    """Sends cells' outputs, by a session's function `send`, a few times a second."""
+    """Queue that sends cells' outputs a few times a second, through a session's `send`."""
 
     def __init__(self, session: Any, later: Callable[[float, Callable[[], None]], None]) -> None:
         self._session, self._send, self._later = session, session.send, later
@@ -141,7 +141,7 @@ class Limiter:
                 self._later(EVERY, self.flush)
 
     def _merge(self, message: Message) -> bool:
-        """Take out of those that wait what this one replaces; return whether it became part of one of them."""
+        """Drop waiting outputs that this one replaces; return whether it was merged into the last one."""
         kind, content, parent = message["msg_type"], message["content"], message["parent_header"]
         last = self._waiting[-1][1] if self._waiting else None
         is_cleared = kind == "clear_output" and not content["wait"]
@@ -170,7 +170,7 @@ class Limiter:
         return False
 
     def flush(self) -> None:
-        """Send what waits, as far as there is room for it."""
+        """Send the waiting outputs, within the limits."""
         with self._lock:
             self._is_scheduled, touched = False, {}
             while self._waiting:
@@ -196,7 +196,7 @@ class Limiter:
 
 
 class Kernel(IPythonKernel):
-    """A kernel whose cells cannot send more than a page can hold."""
+    """IPython kernel whose cells cannot send more than a page can hold."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]
@@ -211,14 +211,14 @@ class Kernel(IPythonKernel):
             if isinstance(message, dict) and message["msg_type"] in LIMITED:
                 return outputs.add(stream, message, **named)
             outputs.flush()  # first, so that the order stays
-            if message == "execute_input":  # which cell it is, only the request says
+            if message == "execute_input":  # only the request names the cell
                 named["metadata"] = {"cell": named["parent"]["metadata"].get("cellId")}
             return send(stream, message, *arguments, **named)
 
         session.send = send_limited
 
     async def execute_request(self, stream: Any, ident: Any, parent: Message) -> None:
-        """Run a cell. Its page hears of an end also if it was stopped before its first line, or after its last."""
+        """Run a cell. Report its end also if it was stopped before its first line, or after its last."""
         try:
             await super().execute_request(stream, ident, parent)  # type: ignore[no-untyped-call]
         except KeyboardInterrupt:

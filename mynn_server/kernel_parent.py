@@ -1,8 +1,8 @@
-"""The process that kernels are forked from: all that is slow has been imported in it.
+"""Process that kernels are forked from, with all slow imports done.
 
-forking.py starts it, and ends it by closing the socket between them. It runs nothing of the student's and reads no file
-of the student's, as its HOME is not theirs. A forked kernel has the folder, environment, signals, random numbers and
-open files of one that was started in the ordinary way.
+forking.py starts it, and ends it by closing the socket between them. It runs no student's code and reads no student's
+file, as its HOME is elsewhere. A forked kernel has the folder, environment, signals, random numbers and open files of
+one that was started in the ordinary way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mynn_server.linux import PR_SET_DUMPABLE, prctl
 
 READY = b"ready"
 LARGEST = 1 << 17  # bytes of a request, most of which is a kernel's environment
-# What lessons import, and then what a kernel would import as it starts, whatever is in its notebook.
+# The lessons' imports, then those of every kernel at its start.
 IMPORTS = (
     "ipykernel.kernelapp", "matplotlib.pyplot", "mynn.explain", "mynn.lesson.described", "mynn.lesson.fields",
     "mynn.plotting", "mynn_server.kernel", "numpy.random",
@@ -34,7 +34,7 @@ IMPORTS = (
 
 def main(descriptor: int) -> None:
     """Import, then fork a kernel at each request until the server closes the socket. In the fork, run the kernel."""
-    # The account's other programs could change here what kernels are made of.
+    # Otherwise the account's other programs could change this memory, which kernels inherit.
     prctl(PR_SET_DUMPABLE, 0)
     del sys.path[0]  # the working directory
     gc.disable()
@@ -42,7 +42,7 @@ def main(descriptor: int) -> None:
     with tempfile.TemporaryDirectory(prefix="matplotlib-") as folder:
         import_all(folder)
     draw()
-    # The garbage collector of a kernel never touches what is there now, so its memory stays shared.
+    # Kernels' garbage collectors never touch frozen objects, so that memory stays shared.
     gc.collect()
     gc.freeze()
     server.send(READY)
@@ -57,7 +57,7 @@ def main(descriptor: int) -> None:
 
 
 def import_all(folder: str) -> None:
-    """Import what lessons import. matplotlib's settings and cache are in an empty folder. Nothing starts a thread."""
+    """Import all of IMPORTS, with matplotlib's settings and cache in an empty folder. No import starts a thread."""
     os.environ["MPLCONFIGDIR"] = folder
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as ipykernel sets it
     for fonts in Path(sys.prefix, "share/matplotlib").glob("fontlist-*.json"):
@@ -66,11 +66,11 @@ def import_all(folder: str) -> None:
         importlib.import_module(name)
     import ipywidgets  # type: ignore[import-untyped]
 
-    ipywidgets.register_comm_target()  # which it does as it is imported, but in kernels only
+    ipywidgets.register_comm_target()  # on import, it does this in kernels only
 
 
 def draw() -> None:
-    """Draw what nobody sees: matplotlib loads fonts and formats when it first needs them."""
+    """Draw a plot and discard it: matplotlib loads fonts and formats at first use."""
     from matplotlib.figure import Figure
 
     from mynn.png import plot_source
@@ -85,9 +85,9 @@ def draw() -> None:
 
 
 def serve(server: socket.socket) -> dict[str, Any] | None:
-    """Answer each request with the kernel's process id (0: there is none); return the request in that kernel.
+    """Answer each request with the new kernel's process id, 0 if it failed; in that kernel, return the request.
 
-    None: the server has closed the socket, or has ended.
+    Return None when the server has closed the socket, or has ended.
     """
     while request := server.recv(LARGEST):
         kernel = fork_twice()
@@ -98,7 +98,7 @@ def serve(server: socket.socket) -> dict[str, Any] | None:
 
 
 def fork_twice() -> int | None:
-    """Fork a process and let its parent end, so that the server becomes its parent; return its id, or None in it."""
+    """Fork twice, so that the server becomes the kernel's parent; return its process id, or None in the kernel."""
     reading, writing = os.pipe()
     between = os.fork()
     if not between:
