@@ -26,27 +26,27 @@ from mynn_server.try_page import KeepDrawings, Keeping, KeepNetwork, KeepSigns, 
 
 # A button, and an entry of the menu *View*, that open JupyterLab, which a Pi does not run.
 LAB, LAB_IN_MENU = "@jupyter-notebook/lab-extension", "@jupyter-notebook/application-extension:pages"
-# Help by a language server, while code is written. A Pi runs none, and each page would ask for it in vain.
+# Clients of language servers. A Pi does not run such a server, and each page would ask for it in vain.
 LANGUAGE_SERVER = (
     "@jupyterlab/lsp-extension",
     "@jupyterlab/notebook-extension:language-server",
     "@jupyterlab/fileeditor-extension:language-server",
 )
-# In its place, page/bar.js has a way back to the start page.
+# page/bar.js has a link to the start page instead.
 LOGO = "@jupyter-notebook/application-extension:logo"
-# The path leads there from where extensions usually are: below lab/extensions/NAME.
+# Paths are relative to the usual place of extensions: lab/extensions/NAME.
 OURS = [
     {"name": f"mynn-{name}", "load": f"../../../start/{file}.js", "extension": "./extension"}
     for name, file in (("start-page", "notebook"), ("keep", "keep"))
 ]
-READ = 300  # seconds in which a stranger's request must have come, or one that is too large
-UPLOAD = 3600  # seconds in which a student's must have come: 64 MB at 20 kB a second
+READ = 300  # seconds to receive a request that is too large, or comes without sign-in
+UPLOAD = 3600  # seconds to receive a student's request: 64 MB at 20 kB a second
 TOO_LARGE = marked("This is larger than {size} MB. Clear outputs of cells that show much, and save again.")
 SIGNED_OUT = marked("You are not signed in any more. Sign in to this Pi in another tab, and save here again.")
 
 
 class Classroom(Configurable):
-    """What the extension shows; see playbooks/group_vars/all/defaults.yml."""
+    """Settings of the extension; see playbooks/group_vars/all/defaults.yml."""
 
     manual_archive = Unicode(help="The archive with the manual's pages.").tag(config=True)
     lessons = Unicode(help="The folder with root's untouched copies of the lessons.").tag(config=True)
@@ -61,24 +61,24 @@ def adapt(handler: Any, page: dict[str, Any]) -> dict[str, Any]:
 
 
 class TooLarge(HTTPMessageDelegate):
-    """Reads a request that is too large, without keeping it, and then answers: a browser does not listen before."""
+    """Delegate that reads and discards a too large request, then answers: browsers do not listen before."""
 
     def __init__(self, connection: Any, message: str) -> None:
         self.connection, self.answer = connection, json.dumps({"message": message}).encode()
 
     def finish(self) -> None:
-        """Answer."""
+        """Answer with status 413 and the message."""
         head = HTTPHeaders({"Content-Type": "application/json", "Content-Length": str(len(self.answer))})
         self.connection.write_headers(ResponseStartLine("HTTP/1.1", 413, "Content Too Large"), head, self.answer)
         self.connection.finish()
 
 
 def look_at_requests(application: ServerWebApplication) -> None:
-    """When a request's head was read: expect that somebody needs a kernel soon, and limit what is sent."""
+    """Hook into each request after its head: prepare a kernel for a page, and limit the body."""
     find_handler = application.find_handler
 
     def find_handler_later(request: HTTPServerRequest, **options: Any) -> Any:
-        # A browser opens a page; for /try/ it computes itself.
+        # A browser opens a page. /try/ needs no kernel.
         if "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/try"):
             parent.expect()
         signed_in, connection = is_signed_in(application, request), cast("Any", request.connection)
@@ -89,7 +89,7 @@ def look_at_requests(application: ServerWebApplication) -> None:
             connection.set_body_timeout(READ)
             sentence = _(TOO_LARGE if signed_in else SIGNED_OUT)
             return TooLarge(connection, sentence.format(size=LARGEST_REQUEST >> 20))
-        connection.set_max_body_size(largest)  # of chunks
+        connection.set_max_body_size(largest)  # for chunked bodies
         connection.set_body_timeout(UPLOAD if signed_in else READ)
         return find_handler(request, **options)
 
@@ -97,7 +97,7 @@ def look_at_requests(application: ServerWebApplication) -> None:
 
 
 def take_whole_characters() -> None:
-    """Let half a character, which no file can hold, become `?`."""
+    """Replace an unpaired surrogate in JSON by `?`, since no file can hold it."""
     body_of = JupyterHandler.get_json_body
 
     def json_body(handler: JupyterHandler) -> dict[str, Any] | None:

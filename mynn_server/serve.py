@@ -1,11 +1,10 @@
-"""Run the notebook server, and until it answers, a page that says so: `python -I -m mynn_server.serve PORT`.
+"""Run the notebook server, with a progress page while it loads: `python -I -m mynn_server.serve PORT`.
 
-Jupyter takes a Pi Zero seconds to load. This listens first, so that a student sees at once that the Pi is on,
-and no student's program can take the port. Whoever asks for a page is shown one that reloads itself; whoever asks for
-the page /try/, which needs no notebook server, gets its files. All other requests wait, and are handed to the server.
-So are encrypted ones.
+A Pi Zero takes seconds to load Jupyter. This program listens first, so that a student sees at once that the Pi is on,
+and no student's program can take the port. Until Jupyter answers, browsers get a page that reloads itself, and the
+files of /try/, which needs no notebook server. All other requests wait for the server, and so do encrypted ones.
 
-Of several students, each has a socket: systemd hands it over, and PORT is not used.
+With several students, each server gets its socket from systemd, and PORT is not used.
 """
 
 from __future__ import annotations
@@ -30,15 +29,14 @@ from mynn.words import _, language, marked
 from mynn_server import try_files
 from mynn_server.language import recall
 
-# As many modules are loaded once the server answers; so the number of those that are tells how far it is.
+# Modules that are loaded once the server answers. Progress is the share of them that is loaded.
 MODULES = 700
-# What Jupyter loads and a Pi does not use, a sixth of the time (under Debian 12, three quarters): modules that are
-# now loaded when they are first used, and optional ones, with which jsonschema would check formats in Jupyter's own
-# schemas.
+# Jupyter's imports that a Pi does not use, a sixth of the time (under Debian 12, three quarters). LATER: loaded at
+# first use. WITHOUT: optional packages, with which jsonschema would check formats in Jupyter's own schemas.
 LATER = ("requests", "websocket")
 WITHOUT = ("fqdn", "isoduration", "rfc3986_validator", "rfc3987_syntax", "uri_template", "webcolors")
 MOST_CONNECTIONS = 128  # that wait, or are being answered
-HEAD = 8192  # bytes of a request that are looked at
+HEAD = 8192  # bytes of a request that are inspected
 HEADERS = """HTTP/1.1 503 Service Unavailable\r
 Content-Type: text/html; charset=utf-8\r
 Content-Length: %d\r
@@ -72,26 +70,26 @@ MEANWHILE = marked('<a href="/try/">Try it</a> meanwhile: draw a digit, and a ne
 
 
 def is_for_a_page(head: bytes) -> bool:
-    """Return whether a request is a browser's for a page, and not a program's or for a part of a page."""
+    """Return whether a browser requests a page, as opposed to a part of a page or a program's request."""
     return head.startswith(b"GET ") and b"\r\naccept: text/html" in head.lower() and b"\r\n\r\n" in head
 
 
 class Starting:
-    """Answers at a socket until the server does."""
+    """Small HTTP server in a thread, which answers until Jupyter does."""
 
     def __init__(self, listening: socket.socket) -> None:
         self.listening = listening
         self.began = time.monotonic()
         self.has_been_asked = False
-        self.waiting: dict[socket.socket, Any] = {}  # by connection, the address that it comes from
-        self.sending: dict[socket.socket, tuple[BinaryIO, float]] = {}  # a file that is sent, and until when
+        self.waiting: dict[socket.socket, Any] = {}  # by connection: its address
+        self.sending: dict[socket.socket, tuple[BinaryIO, float]] = {}  # by connection: file and deadline
         self.reading, self.writing = os.pipe()
         self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)  # it ends with the program, should that fail
+        self.thread = threading.Thread(target=self.run, daemon=True)  # so it ends if the program fails
         self.thread.start()
 
     def run(self) -> None:
-        """Answer until the end, and then send the rest of what is being sent."""
+        """Answer until `end` is called, then send the rest of the files."""
         try:
             self.answer()
         finally:
@@ -100,7 +98,7 @@ class Starting:
             self.send(select.select([], self.sending, [], 1)[1])
 
     def answer(self) -> None:
-        """Answer until the end."""
+        """Answer until `end` is called."""
         new: set[socket.socket] = set()  # connections that have sent nothing yet
         while True:
             room = [self.listening] if len(self.waiting) + len(self.sending) < MOST_CONNECTIONS else []
@@ -110,7 +108,7 @@ class Starting:
                 return
             for one in ready:
                 if one is self.listening:
-                    with suppress(OSError):  # who asked has gone
+                    with suppress(OSError):  # the client has gone
                         connection, address = one.accept()
                         connection.setblocking(False)
                         self.waiting[connection] = address
@@ -121,7 +119,7 @@ class Starting:
             self.send(free)
 
     def look_at(self, connection: socket.socket) -> None:
-        """Answer a connection that asks for a page, and close one that was given up; let any other wait."""
+        """Answer a request for a page, close an abandoned connection, and let any other wait."""
         with suppress(OSError):
             head = connection.recv(HEAD, socket.MSG_PEEK)
             if head and not self.has_been_asked:
@@ -133,23 +131,23 @@ class Starting:
             if head and not is_for_a_page(head):
                 return
             if head:
-                connection.recv(HEAD)  # what is not read would be answered with a reset
+                connection.recv(HEAD)  # closing with unread data would reset the connection
                 connection.send(self.page())
                 connection.shutdown(socket.SHUT_WR)
         del self.waiting[connection]
         connection.close()
 
     def begin(self, connection: socket.socket, path: Path, headers: dict[str, str]) -> None:
-        """Begin to send a file of the page /try/."""
+        """Start to send a file of the page /try/."""
         connection.recv(HEAD)
         lines = ["HTTP/1.1 200 OK", *map(": ".join, headers.items()), "Connection: close", "", ""]
         self.sending[connection] = path.open("rb"), time.monotonic() + try_files.TAKEN
         del self.waiting[connection]
-        with suppress(OSError):  # sending the file will show it, too
+        with suppress(OSError):  # then sending the file fails, too
             connection.send("\r\n".join(lines).encode())
 
     def send(self, free: list[socket.socket]) -> None:
-        """Send as much as these connections take; close those that have all of it, or take nothing for too long."""
+        """Send a chunk to each of these connections; close those that have the whole file, or have timed out."""
         for connection, (file, until) in list(self.sending.items()):
             is_going_on = time.monotonic() < until
             if is_going_on and connection in free:
@@ -164,7 +162,7 @@ class Starting:
                 connection.close()
 
     def page(self) -> bytes:
-        """Return the answer, with how long it takes yet, in steps of five seconds."""
+        """Return the progress page, with the remaining time in steps of five seconds."""
         done = min(len(sys.modules) / MODULES, 0.95)
         seconds = (time.monotonic() - self.began) * (1 - done) / done
         seconds = max(5, 5 * round(seconds / 5))
@@ -173,18 +171,18 @@ class Starting:
         return (HEADERS % (len(page), seconds)).encode() + page
 
     def end(self) -> socket.socket:
-        """Stop answering; return the socket, which tornado listens at from now on."""
+        """Stop answering; return the socket, for tornado."""
         os.write(self.writing, b".")
         self.ended.wait()
         return self.listening
 
 
 class Later:
-    """Finds the modules that are loaded when they are first used."""
+    """Import hook that loads the modules of LATER at their first use."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return where a module is, if it is one of them."""
+        """Return a lazy spec for a module of LATER."""
         spec = importlib.machinery.PathFinder.find_spec(name, path) if name in LATER else None
         if spec and spec.loader:
             spec.loader = importlib.util.LazyLoader(spec.loader)
@@ -192,10 +190,10 @@ class Later:
 
 
 def stand_ins() -> dict[str, ModuleType]:
-    """Return what is loaded in place of packages that take an eighth of the start.
+    """Return stubs for packages that take an eighth of the start.
 
-    The server asks JupyterLab for three folders. jupyter_events would check what the server does against schemas, and
-    tell others, of whom there are none on a Pi.
+    The server asks JupyterLab for three folders. jupyter_events would validate the server's events, and send them to
+    listeners, which a Pi does not have.
     """
     from traitlets.config import LoggingConfigurable
 
@@ -209,7 +207,7 @@ def stand_ins() -> dict[str, ModuleType]:
 
     commands = {
         "get_app_dir": lambda: f"{sys.prefix}/share/jupyter/lab",
-        # The unit names these.
+        # The systemd unit sets these variables.
         "get_user_settings_dir": lambda: os.environ["JUPYTERLAB_SETTINGS_DIR"],
         "get_workspaces_dir": lambda: os.environ["JUPYTERLAB_WORKSPACES_DIR"],
     }
@@ -227,15 +225,15 @@ def stand_ins() -> dict[str, ModuleType]:
 
 
 def hasten() -> Callable[[], None]:
-    """Load what follows faster, until the function that this returns is called."""
+    """Speed up imports until the returned function is called."""
     gc.disable()  # nothing that is loaded is garbage
     sys.modules |= stand_ins()
     sys.meta_path.insert(0, Later)
     sys.modules |= dict.fromkeys(WITHOUT)  # type: ignore[arg-type]  # None: it cannot be imported
-    os.environ["SSL_CERT_FILE"] = os.devnull  # tornado loads all authorities, but this server calls nobody
+    os.environ["SSL_CERT_FILE"] = os.devnull  # tornado loads all CA certificates, but this server is no client
 
     def restore() -> None:
-        gc.freeze()  # nor will it be garbage
+        gc.freeze()  # what is loaded stays
         gc.enable()
         sys.meta_path.remove(Later)
         for name in WITHOUT:
@@ -246,7 +244,7 @@ def hasten() -> Callable[[], None]:
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket that listens: systemd's, or one of our own, for IPv4 and IPv6."""
+    """Return a listening socket, from systemd or a new one, for IPv4 and IPv6."""
     if os.environ.pop("LISTEN_FDS", ""):
         listening = socket.socket(fileno=3)
         listening.set_inheritable(False)
@@ -260,7 +258,7 @@ def listen(port: int) -> socket.socket:
 
 def main() -> None:
     """Run the server."""
-    systemd = os.environ.pop("NOTIFY_SOCKET", "")  # nothing of this is the programs' that the server starts
+    systemd = os.environ.pop("NOTIFY_SOCKET", "")  # the server's programs must not inherit this
     watched = int(os.environ.pop("WATCHDOG_USEC", "0"))
     recall(Path.home() / "notebooks")
     starting = Starting(listen(int(sys.argv.pop(1))))
@@ -273,24 +271,24 @@ def main() -> None:
     from jupyter_server import serverapp
 
     def tell(state: bytes) -> None:
-        """Tell systemd."""
+        """Notify systemd."""
         if systemd:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
                 told.sendto(state, systemd)
 
     def hand_over() -> None:
-        """Give the server the connections that wait, and tell systemd that it answers."""
+        """Pass the waiting connections to the server, and tell systemd that it answers."""
         restore()
         server = serverapp.ServerApp.instance().http_server
         limit_connections(server)
         for connection, address in starting.waiting.items():
             server._handle_connection(connection, address)
         tell(b"READY=1")
-        if watched:  # while it does not hang
+        if watched:  # as long as the event loop does not hang
             PeriodicCallback(lambda: tell(b"WATCHDOG=1"), watched / 4000).start()
 
     def passed_socket(path: str, mode: int) -> socket.socket:
-        """Return the socket that this program listens at, once Jupyter can listen there instead."""
+        """Return this program's socket, in place of a new one for Jupyter."""
         IOLoop.current().add_callback(hand_over)
         return starting.end()
 

@@ -1,27 +1,27 @@
-"""One network of the whole class, on the page `/try/`: browsers train it, and this Pi averages what they have learnt.
+"""Federated averaging on the page `/try/`: a class's browsers train one network, and this Pi averages their weights.
 
-This is federated averaging (McMahan et al. 2017, https://arxiv.org/abs/1602.05629). In each round all browsers begin
-with the same weights, each learns from a thousand digits of its own share, and all begin the next round with the
-average of what came of it. So it is no matter who is quickest, and all count the same.
+See McMahan et al. 2017, https://arxiv.org/abs/1602.05629. In each round all browsers start from the same weights, each
+trains on a thousand digits of its own share, and the average of their weights starts the next round. So fast devices
+have no advantage, and all count the same.
 
-Whoever has signed in to the Pi begins one, and reads out its code. Whoever knows the code may take part, without this
-Pi's password. All of it is in memory only. Addresses are as the page has them:
+A signed-in user starts a session and reads out its code. Everybody with the code can join, without this Pi's password.
+Sessions are held in memory only. Addresses are relative to the page:
 
-    POST together           begin one, in place of one before, with these weights, and if `?two=1`, with mostly two
-                            labels in each share. Signed in, and with X-XSRFToken (try_page.py); answers as GET does
-    POST together/start     begin the first round; as above, without a body
-    GET together            how far it is: `started`, `rounds` that have ended, `of` so many, `members`, `best` of
-                            those who learn alone (of 1000 digits), and the `code`, for who is signed in
+    POST together           start a session with these weights, replacing the last one. `?two=1`: each share has mostly
+                            two labels. Signed in, and with X-XSRFToken (try_page.py); answers as GET does
+    POST together/start     start the first round; as above, without a body
+    GET together            the progress: `started`, ended `rounds`, `of` how many, `members`, `best`, which is the most
+                            of 1000 digits that a member's own network recognises; if signed in, also the `code`
     POST together/join      the body is the code; answers with `member`, a name, and its share: `number` and `two`
-    GET together/weights    the weights now; the header Class-Network has what `GET together` says
+    GET together/weights    the current weights; the header Class-Network has the progress, without the code
     POST together/weights   send a member's weights; answers as GET does, once all have sent theirs.
-                            `?round=3&alone=813`: `rounds` when it began, and how many of 1000 digits it knows alone
+                            `?round=3&alone=813`: `rounds` at its start, and how many of 1000 digits its own network
+                            recognises
 
-A member sends its name as the header X-Member. One that is silent for too long is forgotten, and answered 403 or 413
-from then on; it may join again. In a round, only sending counts, and nobody waits for who has joined since it began: so
-it ends in time. Weights are those of 784 inputs, 50 hidden nodes and 10 outputs, row by row, each a number of 16 bits,
-little endian: 32768 + 4096 * weight. So whatever bytes a browser sends, if there are SIZE of them, they are finite
-weights between -8 and 8.
+A member sends its name as the header X-Member. After SILENT seconds without a request it is forgotten, and answered 403
+or 413; it may join again. In a round, only sending weights counts as a request. The round does not wait for members who
+joined after its start, so it ends in time. Weights: 784 inputs, 50 hidden nodes, 10 outputs, row by row, each as 16
+bits, little endian: 32768 + 4096 * weight. So any SIZE bytes are finite weights between -8 and 8.
 """
 
 from __future__ import annotations
@@ -47,30 +47,30 @@ from mynn_server.turns import PAUSE
 NUMBERS = (784 + 10) * 50
 SIZE = 2 * NUMBERS  # bytes
 ROUNDS = 30
-MOST, MOST_OF_ONE = 40, 4  # members, and those of one address
-SILENT = 20  # seconds until a member is forgotten; a round should take a Pi Zero five, for thirty
+MOST, MOST_OF_ONE = 40, 4  # members, and members per address
+SILENT = 20  # seconds until a member is forgotten; a round of thirty should take a Pi Zero five
 TESTED = 1000  # digits, or thousandths of those that a browser has
-# What leaves every fourth of the 16-bit numbers that a long number consists of: so each has room for a sum.
+# Bit mask that leaves every fourth of the 16-bit weights in a long number, so that each has room for a sum.
 SPREAD = int.from_bytes(b"\xff\xff\0\0\0\0\0\0" * (NUMBERS // 4), "little")
 
 
 class Average:
-    """The average of some weights.
+    """Average of several members' weights.
 
-    They are added up as one long number, and not as a list, which would take thirty times as long.
+    All weights are added as one long number, since a list would take thirty times as long.
     """
 
     def __init__(self) -> None:
         self.count, self.sums = 0, [0] * 4
 
     def add(self, weights: bytes) -> None:
-        """Take one more."""
+        """Add one member's weights."""
         number = int.from_bytes(weights, "little")
         self.sums = [total + (number >> 16 * place & SPREAD) for place, total in enumerate(self.sums)]
         self.count += 1
 
     def mean(self) -> bytes:
-        """Return the average, rounded. A product and a shift divide all of the sums at once."""
+        """Return the average, rounded. One multiplication and one shift divide all sums at once."""
         half, part = SPREAD // 0xFFFF * (self.count // 2), 2**40 // self.count + 1
         means = [(total + half) * part >> 40 & SPREAD for total in self.sums]
         return sum(mean << 16 * place for place, mean in enumerate(means)).to_bytes(SIZE, "little")
@@ -78,7 +78,7 @@ class Average:
 
 @dataclass
 class Member:
-    """A browser. number: whose share of the digits it has. alone: how many of 1000 digits it knows alone."""
+    """A browser. number: its share of the digits. alone: how many of 1000 digits its own network recognises."""
 
     number: int
     address: str
@@ -87,7 +87,7 @@ class Member:
 
 
 class ClassNetwork:
-    """A class's network, and who takes part."""
+    """A session: the class's network, and its members."""
 
     def __init__(self, weights: bytes, two: bool) -> None:
         self.weights, self.two = weights, two
@@ -97,7 +97,7 @@ class ClassNetwork:
         self.begin_round()
 
     def begin_round(self) -> None:
-        """Forget what was sent in the round before, and wait for all who take part now."""
+        """Start a round: clear what was sent, and await all current members."""
         self.forget()
         self.average, self.sent, self.ended = Average(), set[str](), asyncio.Event()
         self.awaited = set(self.members)
@@ -105,20 +105,20 @@ class ClassNetwork:
             member.seen = time.monotonic()
 
     def hear(self, name: str) -> Member | None:
-        """Return who asks. Before the first round, whoever asks is not silent."""
+        """Return the member with this name, if any. Before the first round, each request counts."""
         member = self.members.get(name)
         if member and not self.started:
             member.seen = time.monotonic()
         return member
 
     def about(self) -> dict[str, Any]:
-        """Return how far it is."""
+        """Return the progress."""
         best = max((member.alone for member in self.members.values()), default=0)
         so_far = {"started": self.started, "rounds": self.rounds, "of": ROUNDS}
         return {**so_far, "members": len(self.members), "best": best}
 
     def join(self, address: str) -> str:
-        """Take a new member; return its name."""
+        """Add a member; return its name."""
         self.forget()
         if [member.address for member in self.members.values()].count(address) >= MOST_OF_ONE:
             wrong = _("{count} pages of this computer take part already. Close one, and join again in half a minute.")
@@ -131,16 +131,16 @@ class ClassNetwork:
         return name
 
     def forget(self) -> None:
-        """Forget members who are silent; those who wait for the others are not."""
+        """Forget silent members, but not those who have sent weights and wait for the others."""
         since = time.monotonic() - SILENT
         self.members = {
             name: member for name, member in self.members.items() if name in self.sent or member.seen > since
         }
 
     async def exchange(self, name: str, began: int, weights: bytes) -> None:
-        """Take what a member has learnt in this round, and wait until the round has ended.
+        """Add a member's weights to this round, and wait until the round has ended.
 
-        Who is late only goes on from what the others have made.
+        Late weights are left out, and the member goes on from the others' average.
         """
         if began != self.rounds or not self.started or self.rounds == ROUNDS:
             return
@@ -157,7 +157,7 @@ class ClassNetwork:
                     await asyncio.wait_for(ended.wait(), 1)
 
     def end_round(self) -> None:
-        """Make the average what all go on from."""
+        """Make the average the new weights, and start the next round."""
         self.weights = self.average.mean()
         self.rounds += 1
         self.ended.set()
@@ -165,30 +165,30 @@ class ClassNetwork:
 
 
 class Together(APIHandler):
-    """What is common to all addresses."""
+    """Base class of the handlers, with the current session."""
 
     current: ClassVar[ClassNetwork | None] = None
 
     def network(self) -> ClassNetwork:
-        """Return the class's network."""
+        """Return the current session; answer 404 without one."""
         if not Together.current:
             raise HTTPError(404, _("Nobody has begun a network of the class on this Pi."))
         return Together.current
 
     def sent(self) -> bytes:
-        """Return the weights that were sent."""
+        """Return the weights in the request's body."""
         if len(self.request.body) != SIZE:
             raise HTTPError(400, _("These are not the weights of a network with 50 hidden nodes."))
         return self.request.body
 
     def finish_about(self) -> None:
-        """Answer how far it is."""
+        """Answer with the progress."""
         network = self.network()
         self.set_header("Cache-Control", "no-store")
         self.finish(network.about() | ({"code": network.code} if self.current_user else {}))
 
     def finish_weights(self) -> None:
-        """Answer with the weights."""
+        """Answer with the weights and the progress."""
         network = self.network()
         self.set_header("Cache-Control", "no-store")
         self.set_header("Class-Network", json.dumps(network.about()))
@@ -196,27 +196,27 @@ class Together(APIHandler):
 
 
 class About(Together):
-    """Begins one, and says how far it is."""
+    """Handler that starts a session, and reports the progress."""
 
     @allow_unauthenticated
     async def get(self) -> None:
-        """Answer how far it is."""
+        """Report the progress."""
         self.network().hear(self.request.headers.get("X-Member", ""))
         self.finish_about()
 
     @authenticated
     async def post(self) -> None:
-        """Begin one."""
+        """Start a session."""
         Together.current = ClassNetwork(self.sent(), self.get_query_argument("two", "") == "1")
         self.finish_about()
 
 
 class Start(Together):
-    """Begins the first round."""
+    """Handler that starts the first round."""
 
     @authenticated
     async def post(self) -> None:
-        """Begin it."""
+        """Start the first round."""
         network = self.network()
         if not network.started:
             network.started = True
@@ -225,39 +225,39 @@ class Start(Together):
 
 
 class ByCode(Together):
-    """What the code lets somebody do. No cookie does, so that no other site's page can make use of one."""
+    """Base class for requests that the code allows. Cookies allow nothing here, so no other site can exploit one."""
 
     def check_xsrf_cookie(self) -> None:
-        """Need none."""
+        """Require no cookie."""
 
 
 class Join(ByCode):
-    """Takes new members."""
+    """Handler that adds members."""
 
     @allow_unauthenticated
     async def post(self) -> None:
-        """Take whoever knows the code; be as slow with wrong ones as with passwords."""
+        """Add a member who knows the code; delay the answer to a wrong one, as for passwords."""
         network = self.network()
         async with turn(self):
             if not secrets.compare_digest(self.request.body, network.code.encode()):
                 await asyncio.sleep(PAUSE)
                 raise HTTPError(403, _("That is not the code of this Pi’s network."))
-        network.members.pop(self.request.headers.get("X-Member", ""), None)  # who was interrupted, and joins again
+        network.members.pop(self.request.headers.get("X-Member", ""), None)  # after an interruption
         name = network.join(str(self.request.remote_ip))
         self.finish({"member": name, "number": network.members[name].number, "two": network.two})
 
 
 class Exchange(ByCode):
-    """Takes members' weights, and gives the average."""
+    """Handler that takes members' weights, and answers with the average."""
 
     @allow_unauthenticated
     async def get(self) -> None:
-        """Give the weights as they are now."""
+        """Send the current weights."""
         self.finish_weights()
 
     @allow_unauthenticated
     async def post(self) -> None:
-        """Take a member's."""
+        """Take a member's weights, and answer once the round has ended."""
         network, name = self.network(), self.request.headers.get("X-Member", "")
         if not (member := network.hear(name)):
             raise HTTPError(403, _("You were away for too long: join again."))
@@ -266,7 +266,7 @@ class Exchange(ByCode):
         self.finish_weights()
 
     def figure(self, name: str, most: int) -> int:
-        """Return a number of the query."""
+        """Return a number from the query, at most `most`."""
         text = self.get_query_argument(name, strip=False)
         if not re.fullmatch("[0-9]{1,4}", text) or int(text) > most:
             raise HTTPError(400, f"{name} is a number from 0 to {most}.")
@@ -274,7 +274,7 @@ class Exchange(ByCode):
 
 
 def largest(request: HTTPServerRequest) -> int:
-    """Return how many bytes a member may send, for weights, which are larger than what strangers may; 0 for others."""
+    """Return how many bytes a member may send: weights exceed the limit for strangers. 0 for all others."""
     now = Together.current
     return SIZE if now and request.headers.get("X-Member") in now.members else 0
 
