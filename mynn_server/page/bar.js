@@ -1,11 +1,11 @@
-// The bar above Jupyter's pages, for pupils: a way back to the start page and help, and above a notebook its title, what
-// its program does, and large buttons that run it. Jupyter's own bars are hidden (bar.css), until somebody asks for them.
+// Toolbar for pupils above Jupyter's pages: links to the start page and help; above a notebook also its title, the
+// kernel's state, and large run buttons. Jupyter's own bars are hidden (bar.css) until a pupil shows them.
 
 import { _, language } from "./words.js";
 
-const KEY = "mynn-jupyter"; // in the browser: "shown" if Jupyter's own bars are
+const KEY = "mynn-jupyter"; // in localStorage: "shown" if Jupyter's own bars are visible
 const ANSWERS = ["idle", "busy", "dead"];
-const LONGEST = 1200; // tenths of a second until a program answers
+const LONGEST = 1200; // tenths of a second to wait for a kernel
 const STATES = { idle: "", busy: _("Working …"), restarting: _("Starting again …"), dead: _("Stopped") };
 const AGAIN = _("All that its cells have computed and shown is forgotten. What you have written stays. Afterwards, run it from the top.");
 const ICONS = {
@@ -31,7 +31,7 @@ function make(kind, name, attributes = {}, ...children) {
   return element;
 }
 
-/** A button or link of the bar: an icon, and words, which a narrow screen may leave out. */
+/** Make a button or link of the bar: an icon and words, which may be hidden on a narrow screen. */
 function control(kind, name, picture, words, attributes) {
   const made = make(kind, `mynn-control ${name}`, { title: words, "aria-label": words, ...attributes });
   made.innerHTML = icon(picture);
@@ -39,7 +39,7 @@ function control(kind, name, picture, words, attributes) {
   return made;
 }
 
-/** Add the bar to a page; return the place for what it says of the memory. `library` loads one of the page's own. */
+/** Add the bar to a page; return its element for the memory. `library` loads one of the page's own libraries. */
 export async function addBar(app, library, top) {
   const [{ Widget }, apputils] = await Promise.all(["@lumino/widgets", "@jupyterlab/apputils"].map(library));
   const style = make("link", "", { rel: "stylesheet", href: `${top}start/bar.css` });
@@ -49,7 +49,7 @@ export async function addBar(app, library, top) {
   const node = make(
     "div",
     "mynn-bar",
-    { role: "region", "aria-label": _("The lesson’s bar"), lang: language }, // the page itself is in Jupyter's
+    { role: "region", "aria-label": _("The lesson’s bar"), lang: language }, // Jupyter's page has its own language
     control("a", "mynn-home", "home", _("Lessons"), { href: `${top}start/`, target: "mynn-start" }),
     middle,
     memory,
@@ -59,9 +59,9 @@ export async function addBar(app, library, top) {
   const widget = new Widget({ node });
   widget.id = "mynn-bar";
   place.layout.insertWidget(0, widget);
-  place.node.prepend(node); // the first for the Tab key, too
+  place.node.prepend(node); // first in the tab order, too
   const fit = () => [place, app.shell.currentWidget].forEach((one) => one?.fit());
-  style.addEventListener("load", fit); // from a slow Pi, after the last time that Jupyter measures its bars
+  style.addEventListener("load", fit); // on a slow Pi, later than Jupyter last measures its bars
   matchMedia("(max-width: 760px)").addEventListener("change", fit); // the bar has two rows there
   if (document.body.dataset.notebook === "notebooks") {
     node.append(ownBar(fit));
@@ -72,7 +72,7 @@ export async function addBar(app, library, top) {
   return memory;
 }
 
-/** A switch that brings Jupyter's own bars back. */
+/** Make the switch that shows Jupyter's own bars. */
 function ownBar(changed) {
   const button = control("button", "mynn-own", "more", _("Jupyter’s own bar"), { type: "button" });
   const show = (shown) => {
@@ -89,7 +89,7 @@ function ownBar(changed) {
   return button;
 }
 
-/** Take the one kind of program that a Pi has, where Jupyter would ask which. */
+/** Select the only kernel of a Pi, where Jupyter would ask which one to use. */
 async function neverAskForKernel(app, { ISessionContextDialogs }) {
   const dialogs = await app.resolveOptionalService(ISessionContextDialogs);
   const select = dialogs?.selectKernel.bind(dialogs);
@@ -101,14 +101,14 @@ async function neverAskForKernel(app, { ISessionContextDialogs }) {
   };
 }
 
-/** What the bar shows above a notebook. */
+/** Add a notebook's title, state and buttons to the bar. */
 function forNotebook(panel, commands, apputils, node, middle) {
   const { context, sessionContext: session } = panel;
   new MutationObserver(() => reachFolded(panel)).observe(panel.node, { childList: true, subtree: true });
   const title = make("strong", "mynn-title");
   const state = make("span", "mynn-state");
   middle.append(title, state);
-  session.ready.then(() => document.activeElement === document.body && panel.activate()); // Jupyter forgets it at times
+  session.ready.then(() => document.activeElement === document.body && panel.activate()); // Jupyter sometimes does not
   const showTitle = () => (title.textContent = document.title = title.title = titleOf(context));
   context.ready.then(showTitle);
   context.saveState.connect((_, saved) => saved === "completed" && showTitle());
@@ -137,7 +137,7 @@ function forNotebook(panel, commands, apputils, node, middle) {
   middle.after(make("div", "mynn-buttons", {}, ...buttons));
 }
 
-/** Let the keyboard open folded code, which Jupyter's arrow keys pass over. */
+/** Let the keyboard open folded code, which Jupyter's arrow keys skip. */
 function reachFolded({ node, content }) {
   for (const place of node.querySelectorAll(".jp-Placeholder-content:not([tabindex])")) {
     place.tabIndex = 0;
@@ -146,7 +146,7 @@ function reachFolded({ node, content }) {
   }
 }
 
-/** The notebook's first heading, or its file's name. */
+/** Return the notebook's first heading, or its file name. */
 function titleOf({ model, path }) {
   const cells = [...model.cells].filter((cell) => cell.type === "markdown");
   const heading = /^# +(.+)$/m.exec(cells.map((cell) => cell.sharedModel.getSource()).join("\n"))?.[1];

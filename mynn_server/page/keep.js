@@ -1,20 +1,19 @@
 "use strict";
-// Nothing is lost. Each save says of which version of the file it is a later one, and if another page has saved that file
-// meanwhile, the server keeps both (contents.py) and this page says so. What a notebook's cells have shown while it was
-// closed, or the Wi-Fi gone, is fetched from the server (kept.py), and so is why its program has died. An extension of
-// JupyterLab's, as notebook.js.
+// JupyterLab extension, like notebook.js, that prevents lost work. Each save names the version that it was made from.
+// If another page has saved the file meanwhile, the server keeps both (contents.py), and this page says so. The server
+// also sends outputs that were missed while the page was closed or offline, and why the kernel died (kept.py).
 (() => {
-  const EVERY = 1500; // milliseconds
+  const EVERY = 1500; // milliseconds between two requests
   const PATIENCE = 60_000;
   const PAGE = crypto.getRandomValues(new Uint32Array(4)).join("-");
   const top = JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl;
   const words = import(`${top}start/words.js`).catch(() => ({ _: String }));
   const wait = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
   const nameOf = (path) => path.split("/").pop();
-  let latest; // of the times that the server was asked
-  let died = ""; // why the program has, if it has
+  let latest; // identifies the latest call of `follow`
+  let died = ""; // why the kernel died, if it did
 
-  /** A sentence across the top of the page, which a press puts away. */
+  /** Show a sentence across the top of the page; a press removes it. */
   async function tell(text) {
     const { _ } = await words;
     document.querySelectorAll(".mynn-told").forEach((line) => line.textContent === text && line.remove());
@@ -25,7 +24,7 @@
     document.body.append(line);
   }
 
-  /** Say why the program has died: in Jupyter's dialog, if one comes. A page that was asleep has heard of nothing. */
+  /** Say why the kernel died: in Jupyter's dialog, or else at the top. A page that was asleep gets no dialog. */
   async function explain(why) {
     const isNews = why && why !== died;
     died = why;
@@ -37,9 +36,9 @@
     if (isNews) tell(why);
   }
 
-  /** Let each save say what it was made from. JupyterLab's own check is left with nothing to ask. */
+  /** Let each save name the version that it was made from. JupyterLab's own check for conflicts then finds nothing. */
   function guard(contents, kernelOf) {
-    const versions = new Map(); // by path: where this page saves, and which version is there
+    const versions = new Map(); // by path: where this page saves, and the version there
     const get = contents.get.bind(contents);
     const save = contents.save.bind(contents);
     contents.get = async (path, options) => {
@@ -74,7 +73,7 @@
     });
   }
 
-  /** What has changed of a kernel's cells; null if the Pi does not answer. */
+  /** Fetch the changes of a kernel's cells; null if the Pi does not answer. */
   async function ask(kernel, since) {
     try {
       const signal = AbortSignal.timeout(PATIENCE);
@@ -85,19 +84,19 @@
     }
   }
 
-  /** Show in a cell what a run of it has shown; return whether that is news. */
+  /** Put a run's outputs into its cell; return whether they are new. */
   function show(cell, run, isFollowed) {
     if (cell?.type !== "code") return false;
     const isThere = cell.executionCount === run.count && cell.outputs.length >= run.outputs.length;
     if (isThere && !run.running && !isFollowed) return false;
-    cell.trusted = true; // as when it is run here
+    cell.trusted = true; // as if it were run here
     cell.outputs.fromJSON(run.outputs);
     cell.executionCount = run.running ? null : run.count;
     cell.executionState = run.running ? "running" : "idle";
     return true;
   }
 
-  /** Fetch what the cells have shown, as long as what this page has not begun, or has missed a part of, still runs. */
+  /** Poll for outputs of runs that this page has not begun, or has partly missed, until the kernel is idle. */
   async function follow(context) {
     const { kernel } = context.sessionContext.session ?? {};
     const cells = () => [...context.model.cells];
@@ -107,7 +106,7 @@
     for (let turn = 0; kernel && quiet < 2 && !context.isDisposed; turn++) {
       if (turn) await wait(EVERY);
       const answer = await ask(kernel.id, since);
-      if (mine !== latest || kernel.connectionStatus !== "connected") return; // once it is, it is asked again
+      if (mine !== latest || kernel.connectionStatus !== "connected") return; // a new connection starts a new poll
       for (const run of answer?.runs ?? []) {
         if (turn && run.page === kernel.clientId && !followed.has(run.request)) continue;
         isNews = show(cells().find(({ id }) => id === run.cell), run, followed.has(run.request)) || isNews;
@@ -117,7 +116,7 @@
       since = answer?.changes ?? since;
       quiet = answer && !answer.busy ? quiet + 1 : 0;
     }
-    if (isNews) context.save().catch(() => {}); // Jupyter shows what is wrong
+    if (isNews) context.save().catch(() => {}); // Jupyter shows the error
   }
 
   const plugin = {

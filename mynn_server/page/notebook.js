@@ -1,21 +1,20 @@
 "use strict";
-// On Jupyter's own pages: a bar for pupils (bar.js), with how much memory is free where it is short; the teacher's message;
-// and printed lines that break between words. A notebook is saved when its page is left, and when a message comes, since
-// the Pi may be switched off next. A “prebuilt extension” of JupyterLab's, written by hand: a container with one module.
-// Its style is in notebook.css.
+// Prebuilt JupyterLab extension, written by hand: a module federation container with one module. Its style is in
+// notebook.css. It adds to Jupyter's pages the bar for pupils (bar.js), with the free memory if that is short, and the
+// teacher's message. It saves a notebook when its page is left or a message comes: the Pi may be switched off next.
 (() => {
-  const EVERY = 30_000; // milliseconds
+  const EVERY = 30_000; // milliseconds between two requests
   const PATIENCE = 60_000;
   const top = JSON.parse(document.getElementById("jupyter-config-data").textContent).baseUrl;
   let shared = {};
-  let _; // of words.js
+  let _; // translates; from words.js
 
-  /** One of the libraries that the page has loaded anyway. */
+  /** Return a library that the page has loaded anyway. */
   const library = async (name) => (await Object.values(shared[name])[0].get())();
 
   const make = (kind, properties) => Object.assign(document.createElement(kind), properties);
 
-  /** What the start page knows; null if the Pi does not answer. */
+  /** Fetch the start page's status; null if the Pi does not answer. */
   async function ask() {
     try {
       const answer = await fetch(`${top}start/status`, { signal: AbortSignal.timeout(PATIENCE) });
@@ -31,7 +30,7 @@
     place.title = _("Memory is short. End other lessons on the start page.");
   }
 
-  /** A line at the bottom of the page, which a press puts away. */
+  /** Add a line at the bottom of the page; a press hides it. */
   function note() {
     const title = _("From your teacher. Press to put it away.");
     const place = make("button", { id: "mynn-message", hidden: true, title });
@@ -41,7 +40,7 @@
     return place;
   }
 
-  /** Show a message that is new; return whether it is. */
+  /** Show the message; return whether it is new. */
   function showMessage(place, message) {
     const text = message?.text ?? "";
     const isNew = place.textContent !== text;
@@ -52,7 +51,7 @@
     return isNew && Boolean(text);
   }
 
-  /** Ask, every half minute while the page can be seen. */
+  /** Fetch and show the status every half minute while the page is visible. */
   async function keepLooking(app, memory, message) {
     const status = document.hidden ? null : await ask();
     if (status) {
@@ -64,7 +63,7 @@
 
   function save(app) {
     const context = app.shell.currentWidget?.context;
-    if (context?.model?.dirty && !context.model.readOnly) context.save().catch(() => {}); // Jupyter shows what is wrong
+    if (context?.model?.dirty && !context.model.readOnly) context.save().catch(() => {}); // Jupyter shows the error
   }
 
   const plugin = {

@@ -1,9 +1,9 @@
-// Shows what `status` says of this Pi. Addresses are relative, so the page works below any path.
+// Script of the start page: shows the answer of `status`. Addresses are relative, so the page works below any path.
 // Names and titles become text or parts of addresses, never HTML.
 
 import { _, inFigures, ngettext } from "./words.js";
 
-const EVERY = 10_000; // milliseconds between two questions, while the page can be seen
+const EVERY = 10_000; // milliseconds between two requests while the page is visible
 const PATIENCE = 60_000; // a Pi Zero that is training answers late
 const LARGEST_UPLOAD = 15e6; // bytes that Jupyter takes in one piece
 const ROOM = 100; // MB that a lesson needs
@@ -16,7 +16,7 @@ const TITLE = new RegExp(`^((?:${BEGINNINGS.join("|")})[^:]{0,40}): (.+)$`);
 const $ = (id) => document.getElementById(id);
 const escaped = (path) => path.split("/").map(encodeURIComponent).join("/");
 
-/** Make an element with attributes and children; what is false, empty or null is left out. */
+/** Make an element with attributes and children; false, empty or null ones are left out. */
 function make(kind, attributes, ...children) {
   const element = document.createElement(kind);
   for (const [name, value] of Object.entries(attributes)) if (value) element.setAttribute(name, value);
@@ -24,7 +24,7 @@ function make(kind, attributes, ...children) {
   return element;
 }
 
-/** Ask this server; an Error is a sentence. */
+/** Send a request to this server; an Error's message is a sentence. */
 async function ask(address, method = "GET", body = undefined) {
   const xsrf = /(?:^|; )_xsrf=([^;]+)/.exec(document.cookie)?.[1];
   let answer;
@@ -46,20 +46,20 @@ async function ask(address, method = "GET", body = undefined) {
   return answer;
 }
 
-/** Ask this server for something that it must be able to do. */
+/** Send a request that must succeed; return its JSON. */
 async function demand(...question) {
   const answer = await ask(...question);
   if (!answer.ok) throw new Error(_("The Pi cannot do this now (status {status}).", answer));
   return answer.status === 204 ? null : answer.json();
 }
 
-/** Show what went wrong at the top of the page, until something goes right. */
+/** Show an error at the top of the page; an empty text hides it. */
 function showTrouble(text) {
-  if ($("trouble").textContent !== text) $("trouble").textContent = text; // it is read aloud
+  if ($("trouble").textContent !== text) $("trouble").textContent = text; // each change is read aloud
   $("trouble").hidden = !text;
 }
 
-/** Make a button that does something once at a time, and then asks for the Pi's state. */
+/** Make a button that calls `act`, once at a time, and then refreshes the page. */
 function button(words, kind, act) {
   const made = make("button", { type: "button", class: kind }, words);
   made.addEventListener("click", async () => {
@@ -75,18 +75,18 @@ function button(words, kind, act) {
   return made;
 }
 
-/** A link to a page in a tab of its own. If it is open already, it is not loaded again: what it shows would be lost. */
+/** Make a link to a page in its own tab. An open page is not loaded again, since its outputs would be lost. */
 function link(words, address, name, kind = "", label = "") {
   const made = make("a", { href: address, target: name, class: kind, "aria-label": label }, words);
   made.addEventListener("click", (event) => {
     const tab = event.ctrlKey || event.metaKey || event.shiftKey ? null : window.open("", name);
-    if (!tab) return; // as the browser does it
+    if (!tab) return; // the browser follows the link itself
     event.preventDefault();
     let shows = "";
     try {
       shows = tab.location.pathname;
     } catch {
-      // the page of another site
+      // the tab shows another site
     }
     if (shows !== made.pathname) tab.location = made.href;
     tab.focus();
@@ -112,7 +112,7 @@ function showMemory({ free, total }) {
 function showMessage(message) {
   if (message) {
     const { text, minutes } = message;
-    // Only what changes: it is read aloud.
+    // Write only changes, since they are read aloud.
     if ($("message-text").textContent !== text) $("message-text").textContent = text;
     $("message-when").textContent = minutes ? _("Your teacher, {minutes} min ago", { minutes }) : _("Your teacher, just now");
   }
@@ -124,7 +124,7 @@ function runningInWords({ busy, memory }) {
   return busy ? _("Working, takes {memory} MB", { memory }) : _("Running, takes {memory} MB", { memory });
 }
 
-/** What runs for a notebook: how much memory it takes, and a button to end it. */
+/** Make a running program's state, with its memory, and a button to end it. */
 function running(program) {
   if (!program) return [];
   return [
@@ -132,7 +132,7 @@ function running(program) {
     // Translators: on a button, which ends a lesson's program
     button(_("End"), "end", async () => {
       const question = _("It is still working. End it? What its cells have computed is lost; what you wrote and saved stays.");
-      // As it is now: what the page shows may be ten seconds old.
+      // Ask again, since the page may be ten seconds old.
       const now = (await demand("status")).running.find(({ session }) => session === program.session);
       if (now?.busy && !confirm(question)) return;
       const answer = await ask(`../api/sessions/${escaped(program.session)}`, "DELETE");
@@ -143,7 +143,7 @@ function running(program) {
 
 const died = (program) => program?.died && make("p", { class: "died" }, program.died);
 
-/** How far the pupil is in a lesson. It is done when it was run to its end and all of its tasks are right. */
+/** Make the progress in a lesson. A lesson is done when it was run to its end and all of its tasks are right. */
 function standing({ tasks, right, tried, end, done }) {
   const all = () => ngettext("{count} task", "{count} tasks", tasks);
   const some = () => ngettext("{right} of {count} task", "{right} of {count} tasks", tasks, { right });
@@ -157,7 +157,7 @@ function standing({ tasks, right, tried, end, done }) {
   return make("span", { class: done ? "done" : "" }, words.filter(Boolean).join(", "));
 }
 
-/** How long the lesson computes: as it did here the last time, or else as its author measured it. */
+/** Return how long the lesson computes: as measured here the last time, or else by its author. */
 function duration({ minutes, end }) {
   const here = end?.seconds && Math.ceil(end.seconds / 60);
   if (here) return ngettext("It took this Pi {count} minute the last time", "It took this Pi {count} minutes the last time", here);
@@ -215,9 +215,9 @@ function entry({ name, kind, size }, program) {
   );
 }
 
-const shown = new Map(); // by the list and a name in it: the facts, as text, and the element that shows them
+const shown = new Map(); // by list and name: the facts as JSON, and their element
 
-/** Show a list. An element stays as long as it shows the same, so that nothing changes under a finger. */
+/** Show a list. Unchanged elements stay, so that nothing changes under a finger. */
 function showList(list, facts, element) {
   const all = facts.map((own) => {
     const [key, text] = [`${list.id} ${own[0].name}`, JSON.stringify(own)];
@@ -240,7 +240,7 @@ function show(status) {
   $("none").hidden = status.files.length > 0;
 }
 
-/** The languages, each in its own words. */
+/** Fill the list of languages once, each with its own name for itself. */
 function showLanguages({ language, languages }) {
   const choice = $("language");
   if (choice.options.length) return;
@@ -261,7 +261,7 @@ $("language").addEventListener("change", async () => {
 
 let looked = Promise.resolve();
 
-/** Ask for the Pi's state, and show it; one question after the other, so that no late answer hides a later one. */
+/** Fetch the Pi's status and show it, one request at a time, so that no late answer hides a newer one. */
 function look() {
   looked = looked
     .catch(() => {})
@@ -271,7 +271,7 @@ function look() {
   return looked;
 }
 
-/** A name that no file has yet: "a.csv", "a (2).csv". */
+/** Return an unused file name: "a.csv", "a (2).csv". */
 async function free(name) {
   const clean = name.replace(/[/\\]/g, "_").replace(/^\.+/, "") || "file";
   const [, stem, ending] = /^(.+?)(\.[^.]*)?$/.exec(clean);
@@ -312,7 +312,7 @@ $("upload").addEventListener("change", async () => {
 
 $("make").prepend(
   button(_("New notebook"), "", async () => {
-    const tab = window.open("", "_blank"); // at once: later, the browser would take it for an advertisement
+    const tab = window.open("", "_blank"); // at once: later, the browser would block it as a pop-up
     try {
       const { path } = await demand("../api/contents", "POST", { type: "notebook" });
       tab.location = new URL(`../notebooks/${escaped(path)}`, location.href);
@@ -323,13 +323,13 @@ $("make").prepend(
   }),
 );
 
-/** Look now, and every ten seconds while the page can be seen. */
+/** Refresh the page now, and every ten seconds while it is visible. */
 async function watch() {
   if (!document.hidden) await look().catch((error) => showTrouble(error.message));
   setTimeout(watch, EVERY);
 }
 
-window.name = "mynn-start"; // a lesson's way back leads to this tab
-// Somebody may come back from a lesson.
+window.name = "mynn-start"; // the lessons' link back opens this tab
+// Refresh when a pupil comes back from a lesson.
 document.addEventListener("visibilitychange", () => document.hidden || look().catch(() => {}));
 watch();
