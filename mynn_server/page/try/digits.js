@@ -1,13 +1,13 @@
-// The digits that the Pi sends, for the workers that train with them.
+// MNIST digits from the Pi, for the web workers that train a network.
 
 import { SIDE, scale, strongest } from "./network.js";
 import { _ } from "./words.js";
 
 const RECORD = 1 + SIDE * SIDE; // bytes: the label, then the pixels
 
-// To train on, and to test with.
+// Two lists: digits to train on, and digits to test with.
 export const digits = Promise.all(["digits.bin", "test.bin"].map(digitsOf));
-digits.catch(() => {}); // the page is told when it asks
+digits.catch(() => {}); // reported when a worker awaits them
 
 async function digitsOf(name) {
   const answer = await fetch(name);
@@ -17,12 +17,12 @@ async function digitsOf(name) {
     return { label: bytes[start], pixels: bytes.slice(start + 1, start + RECORD) };
   });
   const usable = answer.ok && found.length && bytes.length % RECORD === 0 && found.every(({ label }) => label < 10);
-  // Translators: comes after "No network can be taught: "; {name} is a file's
+  // Translators: comes after "No network can be taught: "; {name} is a file name
   if (!usable) throw new Error(_("{name} cannot be used", { name }));
   return found;
 }
 
-// The part of these digits that a network recognises.
+// Return the share of these digits that a network recognises.
 export function score(network, some) {
   return some.filter(({ label, pixels }) => strongest(network.query(scale(pixels))) === label).length / some.length;
 }

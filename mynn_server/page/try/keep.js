@@ -1,5 +1,5 @@
-// Keeps the network that was taught, alone or together, and drawings that were given a label, in the student's folder
-// on the Pi, where lessons go on with them.
+// Saves the trained network, the pupil's or the class's, and labelled drawings in the student's folder on the Pi, where
+// lessons use them.
 
 import { addButton } from "./live.js";
 import { seen } from "./paper.js";
@@ -10,16 +10,16 @@ import { ours } from "./together.js";
 import { pad } from "./try.js";
 import { _, ngettext, withArticle } from "./words.js";
 
-const MOST = 500; // drawings at once, as in try_page.py
+const MOST = 500; // drawings per request, as in try_page.py
 const NOTHING = _("There is nothing to keep yet: teach a network, or draw digits and press what they are.");
 
-const drawings = new Map(); // a label for each list of pixels
+const drawings = new Map(); // labels by pixels
 
 for (let digit = 0; digit < 10; digit++) addButton($("labels"), { textContent: digit }, () => label(digit));
 rove($("labels"));
 addKeep(send);
 
-// What was drawn is this digit.
+// Label the current drawing with a digit.
 function label(digit) {
   const pixels = seen(pad.strokes());
   if (!pixels) return write($("labelled"), _("Draw a digit first, then press what it is."));
@@ -28,12 +28,12 @@ function label(digit) {
   const said = withArticle(_("That is a {digit}.", { digit }));
   write($("labelled"), `${said} ${count}`);
   pad.clear();
-  pad.sheet.focus({ preventScroll: true }); // for the next one
+  pad.sheet.focus({ preventScroll: true }); // ready for the next drawing
 }
 
 const sent = (network) => Float32Array.from(network.weights());
 
-// Send what there is; returns sentences.
+// Send the drawings and the network; return the Pi's sentences.
 async function send() {
   const [network, some] = [ours() ?? taught(), [...drawings].slice(0, MOST)];
   if (!network && !some.length) return [NOTHING];

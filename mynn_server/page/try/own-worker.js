@@ -1,5 +1,5 @@
-// Trains a network on a pupil's own drawings, beside the page. In each round, every drawing is turned and shifted a
-// little, in another way than before. The numbers were chosen by what is in docs/develop/measurements-network.md.
+// Web worker that trains a network on a pupil's own drawings. Each round turns and shifts them a little, at random. The
+// constants were chosen by the measurements in docs/develop/measurements-network.md.
 
 import { rotation } from "./distort.js";
 import { Network, SIDE, scale, targetsFor } from "./network.js";
@@ -12,7 +12,7 @@ const SHIFT = 1; // pixels
 
 const within = (most) => most * (2 * Math.random() - 1);
 
-// In another order each time: of pairs of a number at random and the drawing.
+// Shuffle: sort pairs of a random number and a drawing.
 const shuffled = (drawings) =>
   drawings.map((drawing) => [Math.random(), drawing]).sort(([a], [b]) => a - b).map(([, drawing]) => drawing);
 

@@ -1,5 +1,5 @@
-// A pupil's own classes: named, drawn, learnt from, tested and kept. All of it is computed here, in the browser; the Pi
-// only keeps the drawings. A drawing is its pixels as the file has them, "0,0,255,...", and is in one class at most.
+// Page for a pupil's own classes: name, draw, train, test and keep. All is computed in the browser; the Pi only stores
+// the drawings. A drawing is a string of pixels as in the file, "0,0,255,...", and is in one class at most.
 
 import { add, addButton } from "./live.js";
 import { Network, scale, strongest } from "./network.js";

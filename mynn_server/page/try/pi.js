@@ -1,17 +1,17 @@
-// What the pages of /try/ ask the Pi, and their way to keep something there. Whoever is not signed in does that in
-// another tab, so that nothing is lost here.
+// Requests of the pages of /try/ to the Pi, and their button to keep something there. Pupils sign in in another tab, so
+// that nothing is lost here.
 
 import { $, showTrouble, write } from "./shared.js";
 import { _ } from "./words.js";
 
-const SOON = 4000; // milliseconds until it says why it takes so long
+const SOON = 4000; // milliseconds until the delay is explained
 const PATIENCE = 180_000; // a Pi Zero starts within one minute, and may take two to test a network
 const WAITING = _("The Pi is still starting, or busy. Stay here: it is kept as soon as the Pi can.");
 const SILENT = _("The Pi has not answered for three minutes. Nothing is lost here: try again, or ask your teacher.");
 const AWAY = _("The Pi cannot be reached. Is it on, and is this device in its Wi-Fi? Nothing is lost here: try again.");
 const STRANGER = _("Sign in to this Pi first: its password is on its label. What you have here stays meanwhile.");
 
-// At the press of the button, `send` what there is: it returns sentences, and an Error is one, too.
+// Call `send` when the button is pressed, and show its sentences. An Error's message is a sentence, too.
 export function addKeep(send) {
   const signIn = $("sign-in");
   const signedIn = new BroadcastChannel(signIn.target); // between this Pi's pages
@@ -33,16 +33,16 @@ export function addKeep(send) {
   $("keep-it").addEventListener("click", keep);
   signedIn.onmessage = () => signIn.hidden || keep();
   if (window.name === signIn.target) {
-    signedIn.postMessage(""); // this is the other tab
+    signedIn.postMessage(""); // this is the tab for signing in
     window.close();
     showTrouble(_("You are signed in. Close this tab: what you want to keep is in the one before."));
   }
 }
 
-// What whoever has signed in sends beside the cookie.
+// Return the XSRF token, which a signed-in user sends beside the cookie.
 export const token = () => /(?:^|; )_xsrf=([^;]+)/.exec(document.cookie)?.[1] ?? "";
 
-// Ask the Pi, and return its sentence; an Error is one, too.
+// Send a request to the Pi and return its sentence. An Error's message is a sentence, too.
 export async function ask(address, body) {
   const silence = new AbortController();
   const deadline = setTimeout(() => silence.abort(), PATIENCE);
@@ -50,7 +50,7 @@ export async function ask(address, body) {
   const answer = await fetch(address, { ...request, signal: silence.signal }).catch(() => {
     throw new Error(silence.signal.aborted ? SILENT : AWAY);
   });
-  const { message } = await answer.json().catch(() => ({})); // 204 has no words
+  const { message } = await answer.json().catch(() => ({})); // 204 has no body
   clearTimeout(deadline);
   if (answer.status === 403) throw new Error(STRANGER);
   if (!answer.ok) throw new Error(message ?? _("The Pi cannot keep this now (status {status}). Try again soon.", answer));

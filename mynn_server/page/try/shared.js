@@ -1,10 +1,10 @@
-// What the pages of /try/ share.
+// Functions that the pages of /try/ share.
 
 import { calmly, paper } from "./paper.js";
 
 export const $ = (id) => document.getElementById(id);
 
-// Only what changes: it is read aloud.
+// Write only changes, since they are read aloud.
 export function write(element, words) {
   if (element.textContent !== words) element.textContent = words;
 }
@@ -15,7 +15,7 @@ export function showTrouble(sentence) {
   $("trouble").scrollIntoView({ block: "nearest" });
 }
 
-// The paper with its buttons and keys. `show` is called with all strokes.
+// Add the drawing pad with its buttons and keys. It calls `show` with all strokes.
 export function addPad(show) {
   const later = calmly(show);
   const pad = paper($("pad"), [], later, later);
@@ -25,7 +25,7 @@ export function addPad(show) {
   return pad;
 }
 
-// The Tab key reaches one of a group's buttons; from there, the arrow keys go to the others.
+// Roving tabindex: the Tab key reaches one of a group's buttons, and arrow keys the others.
 export function rove(group) {
   const buttons = [...group.children];
   const reach = (one) => buttons.forEach((button) => (button.tabIndex = button === one ? 0 : -1));

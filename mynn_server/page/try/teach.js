@@ -1,4 +1,4 @@
-// Teach a network: what is chosen, what is shown of it, and the worker that trains it.
+// Section of the page that trains a network in a web worker: settings, buttons, and the display of progress.
 
 import { add, addSvg } from "./live.js";
 import { Network, RULES, strongest } from "./network.js";
@@ -7,18 +7,18 @@ import { $, showTrouble, write } from "./shared.js";
 import { redToBlue, use } from "./try.js";
 import { _, inFigures, ngettext, withArticle } from "./words.js";
 
-const DIGITS = { step: 1, slow: 1, fast: 250 }; // from one look to the next
-const PAUSE = 700; // milliseconds between two digits, slowly
-const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches; // no digits that flicker
-const [WIDTH, HEIGHT, LEFT, ABOVE, BELOW] = [440, 240, 52, 22, 26]; // of the curve
+const DIGITS = { step: 1, slow: 1, fast: 250 }; // between two updates of the display
+const PAUSE = 700; // milliseconds between two digits, when slow
+const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches; // no flickering digits
+const [WIDTH, HEIGHT, LEFT, ABOVE, BELOW] = [440, 240, 52, 22, 26]; // units of the curve's SVG
 
-let worker = null; // once a network is taught
-let way = ""; // step, slow or fast, while it is taught
-let busy = false; // the worker was asked, and has not answered yet
+let worker = null; // once training has begun
+let way = ""; // step, slow or fast, while training
+let busy = false; // waiting for the worker's answer
 let timer;
-let chosen; // for this network
+let chosen; // settings of this network
 let mine = null; // the network so far
-let words = ""; // how far it is
+let words = ""; // progress, as sentences
 export const taught = () => mine;
 
 // Translators: three rules for learning, in a list to choose from. In the lessons' code these are their names.
@@ -43,8 +43,8 @@ $("choices").addEventListener("submit", (event) => {
 $("stop").addEventListener("click", () => {
   clearTimeout(timer);
   way = "";
-  if (!busy) write($("result"), words); // or when the worker is done
-  $("ways").querySelector("button").focus(); // a button that cannot be pressed any more has no focus
+  if (!busy) write($("result"), words); // else when the worker answers
+  $("ways").querySelector("button").focus(); // a disabled button loses the focus
   showState();
 });
 $("anew").addEventListener("click", () => {
@@ -84,7 +84,7 @@ function showState() {
   for (const button of buttons) button.setAttribute("aria-pressed", button.value === way);
 }
 
-// Show what came of it, and go on.
+// Show the worker's result, and go on.
 function show({ trouble, network, trained, points, moment, round }) {
   busy = false;
   if (trouble) {
@@ -94,7 +94,7 @@ function show({ trouble, network, trained, points, moment, round }) {
   }
   const ended = trained % round === 0;
   if (ended || way === "step") way = "";
-  if (way === "fast") ask(); // it works while this is shown
+  if (way === "fast") ask(); // the worker trains while this is shown
   else if (way === "slow") timer = setTimeout(ask, PAUSE);
   mine = Network.of(network);
   $("progress").hidden = false;
@@ -104,7 +104,7 @@ function show({ trouble, network, trained, points, moment, round }) {
   showWeights();
   showRungs(points, round);
   words = inWords(trained, points, ended);
-  write($("result"), way ? "" : words); // it is read aloud when all is done
+  write($("result"), way ? "" : words); // read aloud only at the end
   showState();
 }
 
@@ -124,7 +124,7 @@ function inWords(trained, points, ended) {
 
 const percent = (part) => inFigures(100 * part, 1);
 
-// The digit that it has just learnt from, and its numbers.
+// Show the last digit that the network was trained on, and its numbers.
 function showMoment({ label, pixels, outputs, targets, then }, trained) {
   showDigit(pixels);
   const places = { number: inFigures(trained), digit: label, answer: strongest(outputs) };
@@ -136,7 +136,7 @@ function showMoment({ label, pixels, outputs, targets, then }, trained) {
   });
 }
 
-// How many of the test digits were recognised after so many digits, and the guess.
+// Plot the share of recognised test digits against the number of digits trained on, and the guess.
 function showCurve(points, round) {
   const curve = $("curve");
   const last = points.at(-1)[0];
@@ -152,7 +152,7 @@ function showCurve(points, round) {
   addSvg(curve, "text", { x: x(most), y: HEIGHT - 6, "text-anchor": "end" }, _("{count} digits", { count: inFigures(most) }));
   const guess = Number($("guess").value) / 100;
   addSvg(curve, "line", { class: "guess", x1: LEFT, x2: x(most), y1: y(guess), y2: y(guess) });
-  const isAbove = guess > points.at(-1)[1]; // the curve
+  const isAbove = guess > points.at(-1)[1]; // above the curve's end
   const place = { x: x(most), y: y(guess) + (isAbove ? -6 : 16), "text-anchor": "end" };
   addSvg(curve, "text", { class: "guess", ...place }, _("your guess"));
   addSvg(curve, "polyline", { points: points.map(([tested, part]) => `${x(tested)},${y(part)}`).join(" ") });
@@ -173,7 +173,7 @@ function showWeights() {
   });
 }
 
-// What this network has come to, on the rungs of the ladder that it was taught for.
+// Show this network's scores on those rungs of the ladder that have its settings.
 function showRungs(points, round) {
   for (const row of $("ladder").querySelectorAll("[data-rounds]")) {
     const reached = points.find(([tested]) => tested === row.dataset.rounds * round);

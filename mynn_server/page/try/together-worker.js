@@ -1,15 +1,15 @@
-// Takes part in the class's network, or watches it, beside the page. together.py says what the Pi answers.
+// Web worker that takes part in the class's network, or watches it. together.py documents the Pi's answers.
 
 import { digits, score } from "./digits.js";
 import { Network, SIDE, scale, targetsFor } from "./network.js";
 import { _ } from "./words.js";
 
 const [HIDDEN, OUTPUTS, RATE] = [50, 10, 0.1];
-const DIGITS = 1000; // that are learnt from in each round
-const SHARES = 30; // of the digits
-const [ZERO, ONE, MOST] = [32768, 4096, 65535]; // weights, as they are sent
+const DIGITS = 1000; // to train on in each round
+const SHARES = 30; // parts of the training digits
+const [ZERO, ONE, MOST] = [32768, 4096, 65535]; // encoding of the weights
 const PAUSE = 2000; // milliseconds
-const PATIENCE = 60_000; // for the Pi
+const PATIENCE = 60_000; // milliseconds for the Pi's answer
 const TRIES = 5; // to join again
 
 let member = "";
@@ -34,7 +34,7 @@ async function ask(path, options = {}) {
 
 const post = (path, body, headers = {}) => ask(path, { method: "POST", body, headers });
 
-// Learn, round by round, and join again after an interruption.
+// Train, round by round, and join again after an interruption.
 async function takePart(code) {
   const [training, testing] = await digits;
   const alone = untrained();
@@ -44,18 +44,18 @@ async function takePart(code) {
       member = joined.member;
       return await learn(shareOf(training, joined), testing, alone);
     } catch (error) {
-      if (!member || tries === TRIES) throw error; // a wrong code is said at once
+      if (!member || tries === TRIES) throw error; // report a wrong code at once
       await pause();
     }
   }
 }
 
-// The digits that are this member's: every thirtieth one, or, of all digits by label, a sixtieth and another one.
+// Return a member's share of the digits: every thirtieth, or two sixtieths of the digits sorted by label.
 function shareOf(training, { number, two }) {
   if (!two) return training.filter((_, place) => place % SHARES === number % SHARES);
   const sorted = [...training].sort((one, other) => one.label - other.label);
   const size = Math.floor(sorted.length / SHARES / 2);
-  const first = size * ((7 * number) % SHARES); // so that the first five members know all labels
+  const first = size * ((7 * number) % SHARES); // so that the first five members have all labels
   const own = new Set([first, first + size * SHARES].flatMap((start) => sorted.slice(start, start + size)));
   return training.filter((digit) => own.has(digit));
 }
@@ -82,7 +82,7 @@ async function learn(share, testing, alone) {
   }
 }
 
-// Look at it, after one was begun, if that is what is asked.
+// Watch the class's network. With `begin`, start a session first.
 async function watch(begin) {
   const [, testing] = await digits;
   if (begin) await post(`?two=${begin.two ? 1 : 0}`, numbersOf(untrained()), { "X-XSRFToken": begin.token });
@@ -97,7 +97,7 @@ async function watch(begin) {
   }
 }
 
-// Weights as they travel: 16 bits each, those from the inputs first.
+// Encode the weights: 16 bits each, those from the inputs first.
 function numbersOf(network) {
   const weights = network.weights();
   const numbers = new DataView(new ArrayBuffer(2 * weights.length));

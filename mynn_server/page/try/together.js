@@ -1,4 +1,4 @@
-// One network of the whole class: join it, begin it, and see what it recognises. The worker does the rest.
+// Section of the page for the class's network: join or start a session, and see scores. The worker does the rest.
 
 import { Network } from "./network.js";
 import { token } from "./pi.js";
@@ -9,8 +9,8 @@ import { _, inFigures } from "./words.js";
 const COMING = _("The digits are on their way.");
 
 let worker = null;
-let network = null; // the class's
-export const ours = () => ($("ours").checked ? network : null); // where the pad asks it
+let network = null; // shared by the class
+export const ours = () => ($("ours").checked ? network : null); // if the pad asks it
 
 $("join").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -31,7 +31,7 @@ async function lead() {
   if (signed) run({ begin: { two: $("two").checked, token: signed } });
 }
 
-// The token that whoever has signed in sends; "" for others, who are told.
+// Return the XSRF token of a signed-in user; for others, show the link to sign in, and return "".
 async function signedIn() {
   const answer = await fetch("keep");
   $("lead-sign-in").hidden = answer.ok;

@@ -1,5 +1,5 @@
-// The page's first screen: a pad, and a network that answers while one draws. All of it is computed here, in the
-// browser; the Pi only sends the files.
+// First section of the page: a drawing pad, and a network that answers while one draws. All is computed in the browser;
+// the Pi only sends the files.
 
 import { add, addButton } from "./live.js";
 import { Network, damage, scale, strongest, targetsFor } from "./network.js";
@@ -10,10 +10,10 @@ import { _, inFigures, ngettext, withArticle } from "./words.js";
 const HINT = _("Press a node to look inside, or an answer to see the dream of it.");
 
 let given = null; // the network that the Pi sends
-let network = null; // the one that is asked
+let network = null; // the one that answers
 let damaged = null; // the same without the nodes that are off
 const off = new Set();
-let looking = null; // at a node or at a digit: {node: 3} or {digit: 3}
+let looking = null; // selected node or digit: {node: 3} or {digit: 3}
 let drawn = []; // the strokes
 
 export const pad = addPad((strokes) => {
@@ -38,7 +38,7 @@ const all = addButton($("damage"), { textContent: _("Switch all on"), hidden: tr
 });
 let nodes = [];
 
-// Go on with another network, or without one with the Pi's own.
+// Switch to another network; null switches back to the one from the Pi.
 export function use(other) {
   network = other ?? given;
   if (!network) return;
@@ -57,7 +57,7 @@ export function use(other) {
   change();
 }
 
-// After nodes were switched, or the network is another.
+// Update the page after nodes were switched, or the network was replaced.
 function change() {
   damaged = off.size ? damage(network, [...off]) : network;
   const count = network.wih.length;
@@ -69,7 +69,7 @@ function change() {
   show();
 }
 
-// Show what the network answers to the drawing.
+// Show the network's answer to the drawing.
 function show() {
   const pixels = seen(drawn);
   showSeen(pixels ?? new Uint8Array(784));
@@ -108,7 +108,7 @@ function showNodes(signals) {
   });
 }
 
-// Look at a node or at a digit; at the same one again, and it is closed.
+// Select a node or a digit, or deselect it if it is selected already.
 function look(what) {
   const same = what.node === looking?.node && what.digit === looking?.digit;
   looking = same ? null : what;
@@ -123,7 +123,7 @@ function showInside() {
   const isNode = node !== undefined;
   $("switch").hidden = !isNode;
   $("on").checked = !off.has(node);
-  $("on").disabled = off.size === nodes.length - 1 && !off.has(node); // the last one
+  $("on").disabled = off.size === nodes.length - 1 && !off.has(node); // the last one that is on
   if (isNode) {
     write($("inside-title"), _("The weights of hidden node {number}", { number: node + 1 }));
     write($("inside-words"), _("Ink on red wakes it, ink on blue puts it to sleep."));
@@ -137,7 +137,7 @@ function showInside() {
   }
 }
 
-// White is 0, red is 1, blue is -1.
+// Return a colour: blue for -1, white for 0, red for 1.
 export function redToBlue(part) {
   const full = part > 0 ? [178, 24, 43] : [33, 102, 172];
   return full.map((colour) => 255 + (colour - 255) * Math.abs(part));
@@ -153,7 +153,7 @@ async function begin() {
   const answer = await fetch("network.bin");
   if (!answer.ok) throw new Error(_("the Pi answers with status {status}", answer));
   given = Network.from(new Float32Array(await answer.arrayBuffer()));
-  if (!network) use(given); // somebody may have begun to teach one
+  if (!network) use(given); // unless training has begun meanwhile
 }
 
 begin().catch((error) => showTrouble(_("The network did not arrive ({reason}). Reload this page.", { reason: error.message })));

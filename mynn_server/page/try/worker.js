@@ -1,5 +1,5 @@
-// Trains a network beside the page, which stays quick meanwhile. The page says how many digits to go on, and gets what
-// came of it; between two such messages nothing happens.
+// Web worker that trains a network, so that the page stays responsive. Each message says how many digits to train on,
+// and is answered with the result. Nothing happens between two messages.
 
 import { digits, score } from "./digits.js";
 import { rotation } from "./distort.js";
@@ -7,17 +7,17 @@ import { Network, SIDE, scale, targetsFor } from "./network.js";
 
 const TURNS = [(pixels) => pixels, rotation(10), rotation(-10)]; // degrees, as in the blog and in sweep.py
 let network = null;
-let turns = 1; // how many of these each digit is learnt in
-let trained = 0; // digits, a turned one is one more
-let points = []; // of the curve: [digits, the part of the test digits that was recognised then]
+let turns = 1; // how many of TURNS each digit is trained in
+let trained = 0; // digits so far, turned ones included
+let points = []; // of the curve: [digits trained on, share of the test digits recognised]
 
-// The digits to learn from, in their order: each as it was written, then to the left, then to the right.
+// Return a training digit by its number: each digit comes upright, then turned to the left, then to the right.
 function example(training, number) {
   const { label, pixels } = training[Math.floor(number / turns) % training.length];
   return { label, pixels: TURNS[number % turns](pixels) };
 }
 
-// It is tested often at first, when it learns most. A test takes as long as learning from some 500 digits.
+// Return after how many digits to test: often at first. A test takes as long as training on about 500 digits.
 const pause = () => (trained < 100 ? 20 : trained < 1000 ? 100 : trained < 10_000 ? 1000 : 5000);
 
 self.onmessage = async ({ data: { begin, go } }) => {
@@ -30,7 +30,7 @@ self.onmessage = async ({ data: { begin, go } }) => {
     }
     let moment = null;
     const round = turns * training.length;
-    const end = trained + Math.min(go, round - (trained % round)); // not beyond the last digit
+    const end = trained + Math.min(go, round - (trained % round)); // not beyond the end of a round
     while (trained < end) {
       const digit = example(training, trained);
       const [inputs, targets] = [scale(digit.pixels), targetsFor(digit.label)];
