@@ -1,4 +1,4 @@
-"""Jupyter contents manager: atomic saves, and two pages that save the same file lose nothing."""
+"""Jupyter contents manager: atomic saves, and no save overwrites another page's work."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Contents(AsyncLargeFileManager):
     Jupyter itself overwrites the file, and its backup of the old contents may not have reached the card yet.
 
     A page names the version of a file that it has changed (page/keep.js). If another page has saved a newer one
-    meanwhile, both are kept. So no order of two pages' saves loses anything.
+    meanwhile, both are kept, so nothing is lost, no matter which page saves first.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -91,7 +91,7 @@ class Contents(AsyncLargeFileManager):
         """Return an unused path in the same folder, with the time in its name."""
         folder, _slash, name = path.rpartition("/")
         stem, dot, ending = name.rpartition(".") if "." in name else (name, "", "")
-        # Translators: the name of a file: without : / or quotation marks.
+        # Translators: a file name, so without : / or quotation marks.
         other = _("{name} (from another page, {time})").format(name=stem[:50], time=time.strftime("%H.%M"))
         name = f"{other}{dot}{ending}"
         name = await self.increment_filename(name, folder, insert=" ")

@@ -1,4 +1,4 @@
-"""The Jupyter server extension: the start page, /try/, the manual, limits for strangers, and the teacher's socket."""
+"""The Jupyter server extension: the start page, /try/, the manual, limits on requests, and the teacher's socket."""
 
 from __future__ import annotations
 

@@ -103,8 +103,8 @@ class Parent:
     def _start(self) -> None:
         """Start the process at low priority, unless it runs.
 
-        Do not start it while a kernel runs: a student's program could read the process before it is protected. Or it
-        has taken the last process's memory, and would take this one's, too.
+        Do not start it while a kernel runs: a student's program could read the process before it is protected. If that
+        program took the last process's memory, it would take this one's, too.
         """
         if self._runs() or self._turn.locked():
             return

@@ -1,4 +1,4 @@
-"""Store of cells' outputs, until a page has saved them: a page that was closed or offline misses none.
+"""Store of cells' outputs until a page has saved them, for pages that were closed or offline.
 
 It follows the messages of each kernel (programs.py). A page that opens a notebook or reconnects fetches missed outputs
 (page/keep.js). If a kernel ends while no page is connected, unsaved outputs are written into the notebook's file.

@@ -37,7 +37,7 @@ def left_out(count: int) -> str:
 
 
 class Run:
-    """One run of a cell: what it has sent, and the limits of it."""
+    """One run of a cell: counts and limits the outputs that it sends."""
 
     def __init__(self, message: Message) -> None:
         self.parent, self.number = message["parent_header"], 0

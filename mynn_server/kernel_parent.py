@@ -1,8 +1,8 @@
 """Process that kernels are forked from, with all slow imports done.
 
-forking.py starts it, and ends it by closing the socket between them. It runs no student's code and reads no student's
-file, as its HOME is elsewhere. A forked kernel has the folder, environment, signals, random numbers and open files of
-one that was started in the ordinary way.
+forking.py starts it, and ends it by closing the socket between them. It runs no student code and reads no student
+files: its HOME is elsewhere. A forked kernel has the folder, environment, signals, random numbers and open files of one
+that was started in the ordinary way.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def as_student(account: pwd.struct_passwd, work: Callable[[], Any], patience: int = PATIENCE) -> Any:
-    """Run `work` with this account's rights only, in a child process. Return its result, tuples as lists (JSON).
+    """Run `work` with this account's rights only, in a child process if needed. Return its result, as JSON has it.
 
     Only the effective ids change. A process whose real id is root accepts signals from root only, so no student can
     stop it.

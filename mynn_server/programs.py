@@ -88,7 +88,7 @@ class Kernels(AsyncMappingKernelManager):
     """Kernel manager. Kernels without a notebook start in the student's folder, not the server's working directory."""
 
     async def start_kernel(self, *, path: Any = None, **options: Any) -> str:  # type: ignore[override]
-        """Start a kernel at a path below the student's folder. Translated lessons start in that folder itself."""
+        """Start a kernel at a path below the student's folder. Translated lessons start in the student's folder."""
         is_lesson = is_ours(str(path or "").partition("/")[0])
         kernel = str(await super().start_kernel(path=ROOT_FOLDER if is_lesson else path or ROOT_FOLDER, **options))
         deaths.watch(self, kernel)

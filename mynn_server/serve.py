@@ -2,7 +2,7 @@
 
 A Pi Zero takes seconds to load Jupyter. This program listens first, so that a student sees at once that the Pi is on,
 and no student's program can take the port. Until Jupyter answers, browsers get a page that reloads itself, and the
-files of /try/, which needs no notebook server. All other requests wait for the server, and so do encrypted ones.
+files of /try/, which needs no notebook server. All other requests, and all encrypted ones, wait for the server.
 
 With several students, each server gets its socket from systemd, and PORT is not used.
 """

@@ -105,7 +105,7 @@ class ClassNetwork:
             member.seen = time.monotonic()
 
     def hear(self, name: str) -> Member | None:
-        """Return the member with this name, if any. Before the first round, each request counts."""
+        """Return the member with this name, if any. Before the first round, a request shows that it is there."""
         member = self.members.get(name)
         if member and not self.started:
             member.seen = time.monotonic()

@@ -72,7 +72,7 @@ class TryPage(JupyterHandler):
                     return
 
     def compute_etag(self) -> str | None:
-        """Compute no ETag: `get` sets the file's own."""
+        """Return None, to compute no ETag: `get` has set one."""
         return None
 
 

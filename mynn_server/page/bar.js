@@ -108,7 +108,7 @@ function forNotebook(panel, commands, apputils, node, middle) {
   const title = make("strong", "mynn-title");
   const state = make("span", "mynn-state");
   middle.append(title, state);
-  session.ready.then(() => document.activeElement === document.body && panel.activate()); // Jupyter sometimes does not
+  session.ready.then(() => document.activeElement === document.body && panel.activate()); // Jupyter may not focus it
   const showTitle = () => (title.textContent = document.title = title.title = titleOf(context));
   context.ready.then(showTitle);
   context.saveState.connect((_, saved) => saved === "completed" && showTitle());

@@ -124,7 +124,7 @@ function runningInWords({ busy, memory }) {
   return busy ? _("Working, takes {memory} MB", { memory }) : _("Running, takes {memory} MB", { memory });
 }
 
-/** Make a running program's state, with its memory, and a button to end it. */
+/** Make the text about a running program, with its memory, and a button to end it. */
 function running(program) {
   if (!program) return [];
   return [
@@ -143,7 +143,7 @@ function running(program) {
 
 const died = (program) => program?.died && make("p", { class: "died" }, program.died);
 
-/** Make the progress in a lesson. A lesson is done when it was run to its end and all of its tasks are right. */
+/** Describe the progress in a lesson. It is done when it was run to its end and all of its tasks are right. */
 function standing({ tasks, right, tried, end, done }) {
   const all = () => ngettext("{count} task", "{count} tasks", tasks);
   const some = () => ngettext("{right} of {count} task", "{right} of {count} tasks", tasks, { right });

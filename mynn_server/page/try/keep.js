@@ -1,5 +1,5 @@
-// Saves the trained network, the pupil's or the class's, and labelled drawings in the student's folder on the Pi, where
-// lessons use them.
+// Saves labelled drawings and the network that was trained, alone or with the class, in the student's folder on the Pi.
+// Lessons use them.
 
 import { addButton } from "./live.js";
 import { seen } from "./paper.js";

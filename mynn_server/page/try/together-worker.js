@@ -8,7 +8,7 @@ const [HIDDEN, OUTPUTS, RATE] = [50, 10, 0.1];
 const DIGITS = 1000; // to train on in each round
 const SHARES = 30; // parts of the training digits
 const [ZERO, ONE, MOST] = [32768, 4096, 65535]; // encoding of the weights
-const PAUSE = 2000; // milliseconds
+const PAUSE = 2000; // milliseconds between two requests
 const PATIENCE = 60_000; // milliseconds for the Pi's answer
 const TRIES = 5; // to join again
 
