@@ -154,12 +154,12 @@ function titleOf({ model, path }) {
 }
 
 /**
- * Run cells, by whatever button or key, once their program answers; what is pressed meanwhile counts once. Jupyter would
- * lose it now and then, or start a second program, and the first one's fields would never appear.
+ * Delay commands that run cells until the kernel answers, and ignore others meanwhile. Jupyter would sometimes lose
+ * such a command, or start a second kernel, and the widgets of the first one would never appear.
  */
 function runWhenReady(commands, session) {
   const execute = commands.execute.bind(commands);
-  // One that was ended is started by Jupyter.
+  // Jupyter itself starts a kernel that was ended.
   const isReady = () => ANSWERS.includes(session.kernelDisplayStatus) || (session.isReady && !session.session?.kernel);
   let waiting = false;
   commands.execute = async (command, options) => {
@@ -173,7 +173,7 @@ function runWhenReady(commands, session) {
   };
 }
 
-/** Ask, then forget what was computed and shown. */
+/** After a confirmation, clear all outputs and restart the kernel. */
 async function startAgain(panel, commands, { Dialog, showDialog }) {
   const buttons = [Dialog.cancelButton({ label: _("No") }), Dialog.warnButton({ label: _("Start again") })];
   const { button } = await showDialog({ title: _("Start again?"), body: AGAIN, buttons });

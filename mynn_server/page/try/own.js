@@ -11,19 +11,19 @@ import { _, inFigures, ngettext } from "./words.js";
 const MOST_CLASSES = 10;
 const MOST = 500; // drawings, as in signs.py
 const NAME = /^(?:[^\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Z},"]|[ \u200d]){1,20}$/u; // as in signs.py
-const EVERYTHING = 0; // how small a piece of ink is left out: none, as a smiley has eyes
+const EVERYTHING = 0; // size of ink that is left out: none, as a smiley has eyes
 
-let kept = new Map(); // what is on the Pi: the class by the pixels
-let changes = read(sessionStorage.getItem("changes") ?? ""); // what is not there yet; without a class, it is taken away
-let classes = []; // their names
+let kept = new Map(); // drawings on the Pi: class by pixels
+let changes = read(sessionStorage.getItem("changes") ?? ""); // not on the Pi yet; class "" removes a drawing
+let classes = []; // names
 let worker = null; // while it trains
 let network = null;
-let learnt = []; // the class of each output
-let examples = 0; // that it has learnt from
-const rounds = []; // what was found by the tests of networks before: sentences
+let learnt = []; // each output's class
+let examples = 0; // number of drawings that it was trained on
+const rounds = []; // test results of earlier networks, as sentences
 let tests = []; // {pixels, name, answer}
-let pixels = null; // of what is drawn now
-let news = ""; // what was done last, until something is drawn
+let pixels = null; // of the current drawing
+let news = ""; // message about the last action, until the next stroke
 let takeBack = null;
 
 const pad = addPad((strokes) => {
@@ -70,7 +70,7 @@ const text = (drawings) => [...drawings].map(([pixels, name]) => `${name},${pixe
 const all = () => new Map([...new Map([...kept, ...changes])].filter(([, name]) => name));
 const bytes = (pixels) => Uint8Array.from(pixels.split(","));
 
-// Put a drawing into a class, or into none.
+// Put a drawing into a class, or remove it with "".
 function change(pixels, name) {
   changes.set(pixels, name);
   if ((kept.get(pixels) ?? "") === name) changes.delete(pixels);
@@ -81,7 +81,7 @@ function done(words, back) {
   showAll();
 }
 
-// A class was pressed: what is drawn belongs to it.
+// Add the current drawing to the class that was pressed, or test the network with it.
 function choose(name) {
   if (!pixels) return done(_("Draw something first, then press its class."), takeBack);
   const drawing = pixels.join();
@@ -107,16 +107,16 @@ function choose(name) {
 function takeAway(drawing, name) {
   change(drawing, "");
   done(_("A drawing of “{name}” was taken away.", { name }), () => change(drawing, name));
-  $("back").focus(); // the button that was pressed is no more
+  $("back").focus(); // the pressed button is gone
 }
 
 // --- training
 
 const answer = (drawing) => learnt[strongest(network.query(scale(bytes(drawing))))];
 
-// Train a new network with all drawings, after it was shown how well the last one did.
+// Train a new network on all drawings, after noting the last one's score.
 function train(before = () => {}) {
-  if (worker) return; // it has not ended yet
+  if (worker) return; // still training
   const words = tests.length ? [scoreInWords()] : [];
   before();
   const drawings = [...all()];
@@ -143,7 +143,7 @@ function train(before = () => {}) {
   });
 }
 
-// --- what is shown
+// --- display
 
 function showAll() {
   classes = [...new Set([...classes, ...all().values()])];
@@ -151,7 +151,7 @@ function showAll() {
   showClasses();
   showTests();
   $("back").hidden = !takeBack;
-  sessionStorage.setItem("changes", text(changes)); // a page is soon loaded anew by accident
+  sessionStorage.setItem("changes", text(changes)); // a page is easily reloaded by accident
   const count = changes.size;
   write($("unkept"), count ? ngettext("{count} change is not on the Pi yet.", "{count} changes are not on the Pi yet.", count) : "");
   showAnswer();
@@ -160,7 +160,7 @@ function showAll() {
 let bars = [];
 
 function showBars() {
-  if (classes.join() === bars.map(({ name }) => name).join()) return; // and the focus stays where it is
+  if (classes.join() === bars.map(({ name }) => name).join()) return; // so that the focus stays
   $("bars").replaceChildren();
   bars = classes.map((name) => {
     const button = addButton($("bars"), { className: "bar" }, () => choose(name));
@@ -171,7 +171,7 @@ function showBars() {
   });
 }
 
-// What the network answers to the drawing.
+// Show the network's answer to the drawing.
 function showAnswer() {
   const outputs = network && pixels && network.query(scale(pixels));
   bars.forEach(({ name, button, value, fill }) => {
@@ -247,7 +247,7 @@ function showTests() {
 
 // --- on the Pi
 
-// Show what is kept, if somebody is signed in.
+// Load and show the drawings on the Pi, if the pupil is signed in.
 async function load() {
   const answer = await fetch("signs", { cache: "no-store" }).catch(() => null);
   if (answer?.ok) {
@@ -259,7 +259,7 @@ async function load() {
   }
 }
 
-// Only what has changed: the Pi adds it to what is there, where another tablet may have kept something meanwhile.
+// Send only changes: the Pi merges them with drawings that another tablet may have sent meanwhile.
 async function send() {
   if (!changes.size) return [kept.size ? _("All drawings are on the Pi.") : _("There is nothing to keep yet.")];
   await ask("keep");
