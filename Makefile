@@ -83,7 +83,7 @@ find: translated  ## Find Pis on your network and propose lines for classroom.in
 adopt: .venv/ready  ## Put your SSH key onto the Pis, by their account's password, which is asked for (PI=pi07.local)
 	$(PLAYBOOK) --ask-pass
 
-site: .venv/ready  ## Make every Pi a notebook server (INVENTORY=FILE: others than classroom.ini's; PASSWORDS=new: in place of another computer's)
+site: .venv/ready  ## Make every Pi a notebook server (INVENTORY=FILE: another list of Pis; PASSWORDS=new: replace another computer's passwords)
 	$(PLAYBOOK) $(if $(filter new,$(PASSWORDS)),-e jupyter_new_passwords=true)
 
 update: .venv/ready  ## Update every package of every Pi, one Pi first (TO=trixie: upgrade Debian 12 to 13)

@@ -116,7 +116,7 @@ try:
 except CompileError as error:
     if "CC" in os.environ:
         raise
-    print(f"mynn: built without its compiled kernel, so it is slower ({error})", file=sys.stderr)
+    print(f"mynn: built without its compiled kernel, and therefore slower ({error})", file=sys.stderr)
     setup()
 else:
     # One wheel for every PC: the kernel is built for each level of x86-64, and mynn loads the best one.

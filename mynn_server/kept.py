@@ -86,7 +86,7 @@ class Kept:
             _identities, parts = self._session.feed_identities(parts)
             self.follow(self._session.deserialize(parts))
         except NOT_AS_EXPECTED as error:
-            get_logger().warning("A message of a kernel's was not understood: %r", error)
+            get_logger().warning("A message from a kernel was not understood: %r", error)
 
     def follow(self, message: Message) -> None:
         """Add a message to its run."""

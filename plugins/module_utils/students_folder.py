@@ -239,7 +239,7 @@ def make_way(folder: Path, dry: bool) -> list[str]:
     aside = next(place for place in names_beside(folder, "old") if not os.path.lexists(place))
     if not dry:
         folder.rename(aside)
-    return [f"{folder} no folder of the student's, moved to {aside}"]
+    return [f"{folder} is not a folder of the student, moved to {aside}"]
 
 
 def advice(error: OSError) -> str:
