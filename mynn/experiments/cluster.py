@@ -56,7 +56,7 @@ def connected(where: str) -> Iterator[Executor]:
         try:
             yield client.get_executor(pure=False, retries=_RETRIES)  # not pure: run equal jobs separately
         except KilledWorker as error:
-            raise DataError(f"{where}: all workers that took a job were lost; have they enough memory?") from error
+            raise DataError(f"{where}: all workers that took a job were lost: check their memory") from error
         except (NoValidWorkerError, NoWorkerError) as error:
             raise DataError(f"{where}: no worker is left; turn on the Pis, then run this again to resume") from error
 
