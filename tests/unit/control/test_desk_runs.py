@@ -290,6 +290,7 @@ def test_a_password_is_asked_for_until_sudo_takes_one_and_is_in_no_file(tmp_path
         question.get_by_label("Password").fill('open "sesame')
         question.get_by_label("Password").press("Enter")
         expect(status).to_contain_text("Shown on 1 of 1 Pis")
+        until(lambda: bool(desk.desk.run and desk.desk.run.how))
         assert "sesame" not in page.content() and desk.desk.run and desk.desk.run.password == ""
         assert desk.ask("/run/report", "password=a%03").text.startswith("A password has at most")
     found = [path for path in tmp_path.rglob("*") if path.is_file() and path != sudo and b"sesame" in path.read_bytes()]
