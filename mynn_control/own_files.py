@@ -86,6 +86,15 @@ def write(path: Path, content: dict[str, Any]) -> None:
     write_text(beside(path), HEAD.format(name=path.name) + dump(content), mode=0o600)  # it may have passwords
 
 
+def begin(path: Path) -> None:
+    """Write an empty file beside a teacher's file, unless it is there.
+
+    Ansible lists the files in group_vars once per process: the desk would not see one that appears later.
+    """
+    if path.parent.exists() and not beside(path).exists():
+        write(path, {})
+
+
 def take_over(path: Path, rest: str, content: dict[str, Any]) -> str:
     """Move an earlier desk's entries from the teacher's file `path` to the desk's file. Returns a notice.
 

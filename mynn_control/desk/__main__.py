@@ -23,7 +23,7 @@ from mynn_control.desk.backup import Kept, restore, started
 from mynn_control.desk.doors import Served
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import PROJECT, SETTINGS, Pis
-from mynn_control.own_files import beside
+from mynn_control.own_files import begin, beside
 
 
 def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> int:
@@ -34,6 +34,7 @@ def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> 
     note = restore(kept)
     try:
         with locked(folder, 0):
+            begin(SETTINGS)
             desk = Desk(pis, folder, PROJECT / "notebooks", home=home, note=note)
             with Server(desk, served=served) as server:
 
