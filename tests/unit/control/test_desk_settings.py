@@ -162,7 +162,7 @@ def test_plain_settings_are_taken_over_with_a_copy(tmp_path: Path, more: str) ->
     if more:
         assert (said, path.read_text(), beside(path).exists()) == ("", before, False)
         return
-    assert "is now in settings.desk.yml, a file of its own. settings.yml.old is a copy" in said
+    assert "are now in settings.desk.yml, a file of its own. settings.yml.old is a copy" in said
     assert (path.read_text(), path.with_name("settings.yml.old").read_text()) == ("", before)
     assert read(beside(path)) == {"language": "de", **yaml.safe_load(OWN)}
     assert class_language(inventory, tmp_path) == "de"
