@@ -10,6 +10,7 @@ from typing import Any, cast
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.serverapp import ServerApp, ServerWebApplication
 from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest, ResponseStartLine
+from tornado.web import HTTPError
 from traitlets import Unicode
 from traitlets.config import Configurable
 
@@ -96,12 +97,15 @@ def look_at_requests(application: ServerWebApplication) -> None:
     application.find_handler = find_handler_later  # type: ignore[method-assign]
 
 
-def take_whole_characters() -> None:
-    """Replace an unpaired surrogate in JSON by `?`, since no file can hold it."""
+def take_text_only() -> None:
+    """Answer 400, not 500, to a body that is not UTF-8. Replace an unpaired surrogate by `?`: no file can hold it."""
     body_of = JupyterHandler.get_json_body
 
     def json_body(handler: JupyterHandler) -> dict[str, Any] | None:
-        body = body_of(handler)
+        try:
+            body = body_of(handler)
+        except UnicodeDecodeError as error:
+            raise HTTPError(400, "This is not UTF-8.") from error
         half = re.search(rb"\\ud[89a-f]", handler.request.body, re.I)
         return json.loads(json.dumps(body, ensure_ascii=False).encode(errors="replace")) if half else body
 
@@ -131,6 +135,6 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
         ],
     )
     look_at_requests(app.web_app)
-    take_whole_characters()
+    take_text_only()
     hashed = app.identity_provider.hashed_password.encode()  # type: ignore[attr-defined]
     app.io_loop.add_callback(teacher.listen, app, teacher_socket(hashed))

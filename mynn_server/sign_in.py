@@ -98,6 +98,12 @@ class SignIn(LoginFormHandler):
             self.set_status(429)
             self._render({"error": str(error.log_message)})
 
+    def _redirect_safe(self, url: str, default: str | None = None) -> None:
+        try:
+            super()._redirect_safe(url, default)
+        except ValueError:  # it is no address, or has a line break
+            self.redirect(self.base_url)
+
     def get_template(self, name: str) -> Any:
         """Return a template in the current language, if there is one, else in English."""
         return self.settings["jinja2_env"].select_template([f"{language()}/{name}", name])

@@ -116,8 +116,10 @@ def test_a_student_can_save_a_large_file_but_not_open_one_that_does_not_fit_into
     student.delete("/api/contents/large.txt")
 
 
-def test_half_a_character_is_replaced(server: Server) -> None:
+def test_bytes_that_are_no_text_are_refused_and_half_a_character_replaced(server: Server) -> None:
     student = server.student()
+    for method, path in (("PUT", "/api/contents/a.txt"), ("POST", "/api/sessions")):
+        assert student.ask(method, path, data=b"\xff").status_code == 400
     shown = {"output_type": "stream", "name": "stdout", "text": "\U0001f600 and \ud800"}
     cell = {"cell_type": "code", "id": "a", "metadata": {}, "execution_count": 1, "source": r"'\ud800'"}
     body = NOTEBOOK | {"content": NOTEBOOK["content"] | {"cells": [cell | {"outputs": [shown]}]}}
@@ -128,6 +130,12 @@ def test_half_a_character_is_replaced(server: Server) -> None:
     session = student.ask("POST", "/api/sessions", json={"path": "\ud800", "type": "notebook"})
     assert (session.status_code, session.json()["path"]) == (201, "?")
     student.delete(f"/api/sessions/{session.json()['id']}")
+
+
+def test_a_sign_in_that_should_lead_nowhere_leads_to_the_start(server: Server) -> None:
+    for where in ("/a%0Ab", "//["):
+        answer = server.student().ask("GET", f"/login?next={where}")
+        assert (answer.status_code, answer.headers["Location"]) == (302, "/")
 
 
 def test_a_file_is_saved_whole_or_not_at_all(tmp_path: Path) -> None:
