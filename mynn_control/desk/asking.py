@@ -184,9 +184,7 @@ class Asking:
 
     async def _hear(self, way: Way) -> str:
         """Receive a Pi's news until its program ends. Returns why it ended."""
-        process = await asyncio.create_subprocess_exec(
-            *way.argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LARGEST, start_new_session=True
-        )
+        process = await _started(way)
         complaint = asyncio.create_task(self._answer_complaints(way, process))
         try:
             async with asyncio.timeout(BEGIN):
@@ -199,9 +197,9 @@ class Asking:
         except TimeoutError:
             return "its program did not begin, or did not end"
         finally:
+            _kill(process)
             complaint.cancel()
             await asyncio.gather(complaint, return_exceptions=True)
-            _kill(process)
             await process.communicate()
 
     async def _take_news(self, way: Way, process: Process) -> None:
@@ -229,6 +227,21 @@ class Asking:
                 process.stdin.write(f"{given}\n".encode())
         _kill(process)
         return "it prints without end"
+
+
+async def _started(way: Way) -> Process:
+    """Start ssh. If cancelled, kill it and its children: asyncio would kill one process, and wait for the others."""
+    program = asyncio.create_subprocess_exec(
+        *way.argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LARGEST, start_new_session=True
+    )
+    starting = asyncio.ensure_future(program)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        process = await starting
+        _kill(process)
+        await process.communicate()
+        raise
 
 
 async def _begin(way: Way, process: Process) -> None:

@@ -16,7 +16,6 @@ from contextlib import suppress
 from typing import Any
 
 import ansible_runner
-from ansible_runner.utils import signal_handler
 
 
 def kill_descendants() -> None:
@@ -35,7 +34,9 @@ def kill_descendants() -> None:
 
 def main() -> int:
     """Run the playbook until its end, SIGTERM, or the end of the desk; return its exit code."""
-    desk, terminated = int(os.environ["MYNN_DESK"]), signal_handler()
+    desk = int(os.environ["MYNN_DESK"])
+    signals = list[int]()  # appended to: ansible-runner's own handler hangs if a second signal interrupts it
+    signal.signal(signal.SIGTERM, lambda number, _frame: signals.append(number))
 
     def tell(event: dict[str, Any]) -> bool:
         with suppress(OSError):  # the desk has ended
@@ -43,7 +44,7 @@ def main() -> int:
         return False  # tells ansible-runner not to save the event
 
     def ended() -> bool:
-        if over := os.getppid() != desk or bool(terminated and terminated()):
+        if over := os.getppid() != desk or bool(signals):
             with suppress(OSError, subprocess.SubprocessError):  # ansible-runner then kills most of them itself
                 kill_descendants()
         return over

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -189,6 +190,20 @@ def test_the_way_to_a_pi_is_that_of_a_run(tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_pi_is_one_line(program_of_pi: str, why: str, tmp_path: Path) -> None:
     pi = Class(tmp_path, f"#!/bin/sh\n{program_of_pi}\n")
     pi.ask(pi.lost(why))
+
+
+def test_an_ssh_that_is_cancelled_while_it_starts_ends_with_its_children() -> None:
+    way = Mock(argv=("sh", "-c", "sh -c 'echo begun; sleep 1000; true'; true"))
+
+    async def cancelled(ticks: int) -> bool:
+        starting = asyncio.create_task(asking._started(way))
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.wait([starting], timeout=60)
+        return starting.cancelled()
+
+    assert all(asyncio.run(cancelled(ticks)) for ticks in (1, 2, 3))
 
 
 def test_what_a_pi_that_is_off_has_shown_stays(tmp_path: Path) -> None:
