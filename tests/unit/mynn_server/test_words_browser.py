@@ -151,6 +151,7 @@ def browser(chromium: None) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(browser: BrowserContext) -> Iterator[Page]:
+    browser.clear_cookies()  # an earlier test may have signed in
     page = browser.new_page()
     failures: list[str] = []
     ours = re.compile("/start/|/try/|blob:")  # and not Jupyter's own
@@ -255,7 +256,6 @@ def test_a_lesson(page: Page, server: Server) -> None:
 
 def test_the_start_page_and_help(page: Page, server: Server) -> None:
     server.student().open_notebook(LESSON)
-    page.context.clear_cookies()
     sign_in(page, server.url, PASSWORD)
     expect(page.locator(".runs")).to_be_visible()
     expect(page.locator(".done")).to_contain_text("⟦93,8 % of the test digits recognised")
