@@ -20,6 +20,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn import wall
 from mynn_control.desk.runs import Pis
 from mynn_control.desk.ways import PROMPT, Way, ways
+from mynn_control.own_files import written
 from mynn_control.words import marked
 from mynn_server.watch import VERSION
 
@@ -135,17 +136,14 @@ class Asking:
         begun()
         try:
             while not stopped.is_set():
-                if (written := self._times()) != self._written:
-                    self._written = written
+                if (now := written(*self.files)) != self._written:
+                    self._written = now
                     await self._renew()
                 update()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stopped.wait(), PAUSE)
         finally:
             await self._end(list(self._asked))
-
-    def _times(self) -> list[int]:
-        return [path.stat().st_mtime_ns if path.exists() else 0 for path in self.files]
 
     async def _renew(self) -> None:
         """Read how to reach each Pi; drop connections whose settings changed, and start new ones."""
