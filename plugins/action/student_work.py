@@ -31,7 +31,7 @@ author: The mynn-pi authors
 short_description: Collect, hand out, restore or reset the students' work
 description:
   - A collection is a folder C(DATE/PI/STUDENT) with read-only copies of the files in the student's folder on the Pi,
-    C(DATE/PI/STUDENT.home) with what is beside that folder in the home, and C(DATE/PI/SHA256SUMS), which
+    C(DATE/PI/STUDENT.home) with the other files of the home, and C(DATE/PI/SHA256SUMS), which
     C(sha256sum --check) reads. It gets that name once it is complete, and is never changed afterwards. Files that have
     not changed since the Pi's last collection are hard links to it and are not sent again; so are files that are equal.
     Holes in files take no room.
