@@ -1,4 +1,7 @@
-"""Atomic file replacement, file locks, and the folder of trained networks. Nothing here loads numpy."""
+"""Atomic file replacement, file locks, and the folder of trained networks.
+
+Ansible's modules have it, too, by a link in module_utils. Nothing here loads numpy.
+"""
 
 from __future__ import annotations
 

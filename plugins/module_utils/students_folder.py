@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student as as_student  # re-exported
 from ansible_collections.mynn.pi.plugins.module_utils.parcel import Stream, copied
 from ansible_collections.mynn.pi.plugins.module_utils.tree import OURS, File
 

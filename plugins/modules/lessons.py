@@ -4,24 +4,22 @@
 from __future__ import annotations
 
 import base64
-import errno
 import io
 import os
 import pwd
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of, state_with
+from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import HANDED_OUT, Memory, links_in
+from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     advice,
-    as_student,
     opened,
     plan,
     sha256,
@@ -44,7 +42,7 @@ description:
   - Each of the C(links) is put where nothing of that name is. Whatever is there is left alone.
   - If the student has put something else in place of a lesson's folder, that is left alone, and the folder's lessons
     are put beside it, as C(FOLDER (new)/NAME). A lesson for which every name beside it is taken is skipped.
-  - Anything but a folder of the student's in place of the student's folder is kept beside it, as C(notebooks (old)).
+  - A file or a foreign folder in place of the student's folder is kept beside it, as C(notebooks (old)).
   - The student's home is closed to other accounts, and open to the student.
   - Works in the student's folder with the student's powers only, so a link in it cannot lead elsewhere.
 options:
@@ -144,24 +142,9 @@ def write_as_root(path: Path, content: bytes, dry: bool) -> list[str]:
         return []
     if not dry:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.new")  # after a killed run, the next one removes it
-        with new.open("wb") as file:
+        with replacing(path, 0o644) as file:
             file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        new.replace(path)
     return [f"{path} {sha256(content)}"]
-
-
-@contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Hold the lock, which only root can open. TimeoutError: another run held it for QUEUE seconds."""
-    with os.fdopen(os.open(lock, os.O_WRONLY | os.O_CREAT, 0o600)) as file:
-        command = ["flock", "--timeout", str(QUEUE), str(file.fileno())]
-        if subprocess.run(command, pass_fds=[file.fileno()], check=False).returncode:
-            raise TimeoutError(errno.ETIMEDOUT, "another run is still using this", str(lock))
-        yield
 
 
 def account_of(student: str, dry: bool) -> pwd.struct_passwd:
@@ -186,9 +169,10 @@ def run(
     OSError: a folder cannot be written. KeyError: an account does not exist.
     """
     links = links or {}
+    lock = pristine.with_name(f".{pristine.name}.lock")  # only root can open it
     if not dry:
         pristine.mkdir(parents=True, exist_ok=True)
-    with nullcontext() if dry else alone(pristine.with_name(f".{pristine.name}.lock")):
+    with nullcontext() if dry else locked(lock, QUEUE, mode=0o600):
         changes = keep_pristine(pristine, lessons, links, dry)
         memory = Memory.read(pristine)
         for name, content in lessons.items():

@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.mynn.pi.plugins.module_utils.files import replacing
 from ansible_collections.mynn.pi.plugins.module_utils.text import diff_of
 
 DOCUMENTATION = r"""
@@ -66,21 +67,17 @@ def contents(source: Path) -> Iterator[tuple[str, bytes]]:
 def pack(source: Path, archive: Path, files: Files) -> None:
     """Write the archive atomically. DamagedError: the IDX files are missing or not MNIST's."""
     archive.parent.mkdir(parents=True, exist_ok=True)
-    new = archive.with_name(f".{archive.name}.{os.getpid()}")
     try:
         # A Pi unpacks all levels equally fast; level 9 takes five times as long to pack, for 4 % less.
-        with tarfile.open(new, "w:gz", compresslevel=6) as tar:
+        with replacing(archive) as file, tarfile.open(fileobj=file, mode="w:gz", compresslevel=6) as tar:
             for name, content in contents(source):
                 if hashlib.sha256(content).hexdigest() != files[name]["sha256"]:
                     raise lzma.LZMAError(f"{name} made of it has other contents")
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
-        new.replace(archive)
     except (EOFError, FileNotFoundError, lzma.LZMAError) as error:
         raise DamagedError(f"{source} is damaged ({error}): put it back with git checkout roles/mnist/files") from None
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def wanted(folder: Path, files: Files) -> list[str]:
@@ -110,8 +107,7 @@ def unpack(archive: Path, folder: Path, files: Files, names: list[str]) -> None:
                 source = tar.extractfile(member)
                 if member.name not in missing or not source:
                     continue
-                new = folder / f".{member.name}"
-                with new.open("wb") as file:
+                with replacing(folder / member.name, 0o644) as file:
                     digest = hashlib.sha256()
                     while block := source.read(1 << 20):
                         digest.update(block)
@@ -119,10 +115,7 @@ def unpack(archive: Path, folder: Path, files: Files, names: list[str]) -> None:
                     if digest.hexdigest() != files[member.name]["sha256"]:
                         raise DamagedError(f"{member.name} came damaged to the Pi; {AGAIN}")
                     file.flush()
-                    os.fchmod(file.fileno(), 0o644)
                     os.utime(file.fileno(), (UNPACKED, UNPACKED))
-                    os.fsync(file.fileno())
-                new.replace(folder / member.name)
                 missing.remove(member.name)
     except (EOFError, zlib.error, tarfile.TarError) as error:
         raise DamagedError(f"{archive} came damaged to the Pi ({error}); {AGAIN}") from None

@@ -19,8 +19,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
-from ansible_collections.mynn.pi.plugins.module_utils.linux import memory
-from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student, open_regular
+from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student, memory
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import open_regular
 from ansible_collections.mynn.pi.plugins.module_utils.system import listeners
 
 DOCUMENTATION = r"""

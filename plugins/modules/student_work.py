@@ -22,10 +22,10 @@ from typing import IO, Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import Memory, lessons_in, links_in
+from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student
 from ansible_collections.mynn.pi.plugins.module_utils.parcel import batches, pack, place_of, size_of
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
     advice,
-    as_student,
     fingerprint,
     measured,
     open_regular,

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.mynn.pi.plugins.lookup.lessons_in import LookupModule
-from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student
+from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student
 from ansible_collections.mynn.pi.plugins.modules import lessons
 from mynn.files import locked
 from tests.support import student_work

@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 
 from ansible_collections.mynn.pi.plugins.action import student_work as action
 from ansible_collections.mynn.pi.plugins.module_utils import collection, parcel, students_folder, tree
-from ansible_collections.mynn.pi.plugins.module_utils.students_folder import as_student, sha256
+from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import sha256
 from ansible_collections.mynn.pi.plugins.modules import lessons
 from tests.support.json_values import JSON
 from tests.support.student import STUDENT, as_root, give_to_student, read_files
@@ -433,7 +434,7 @@ def card(open_folder: Path) -> Iterator[Path]:
     place.mkdir()
     subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-m", "20", image, "16M"], check=True)
     if subprocess.run(["mount", "-o", "loop", image, place], stderr=subprocess.DEVNULL, check=False).returncode:
-        pytest.skip("no disk can be mounted here")
+        pytest.skip("no disk can be mounted: run it as root, on a computer with loop devices")
     yield place
     subprocess.run(["umount", place], check=True)
 

@@ -1,0 +1,1 @@
+../../mynn/files.py
