@@ -161,3 +161,4 @@ function follow() {
 }
 document.addEventListener("visibilitychange", follow);
 follow();
+document.body.inert = false;

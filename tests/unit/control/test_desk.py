@@ -15,7 +15,8 @@ from unittest.mock import Mock
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import TimeoutError as TooLongError
 
 from mynn_control.desk import backup
 from mynn_control.desk.memory import VERSIONS, Memory
@@ -178,6 +179,20 @@ def test_the_whole_desk_with_this_computer_as_a_pi(tmp_path: Path, browser_page:
 
     expect(page.get_by_text("The desk has ended. This is what it last showed.")).to_be_visible()
     assert sorted(path.name for path in folder.iterdir()) == ["memory.sqlite"]
+
+
+def test_a_click_before_the_pages_script_has_run_is_not_lost(desk: ServedDesk, browser_page: Page) -> None:
+    """It waits for the script."""
+    waiting: list[Route] = []
+    browser_page.route("**/desk.js", lambda route: waiting.append(route))
+    browser_page.route("**/run/labels", lambda route: route.fulfill(body=""))
+    browser_page.goto(f"{desk.url}/pis", wait_until="commit")
+    button = browser_page.get_by_role("button", name="Labels")
+    with pytest.raises(TooLongError):
+        button.click(timeout=1000)
+    waiting.pop().continue_()
+    with browser_page.expect_request("**/run/labels"):
+        button.click()
 
 
 @pytest.mark.slow
