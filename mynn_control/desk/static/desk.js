@@ -161,4 +161,4 @@ function follow() {
 }
 document.addEventListener("visibilitychange", follow);
 follow();
-document.body.inert = false;
+document.body.classList.remove("starting");

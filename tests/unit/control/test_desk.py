@@ -193,6 +193,7 @@ def test_a_click_before_the_pages_script_has_run_is_not_lost(desk: ServedDesk, b
     waiting.pop().continue_()
     with browser_page.expect_request("**/run/labels"):
         button.click()
+    browser_page.unroute_all()
 
 
 @pytest.mark.slow
