@@ -32,9 +32,9 @@ short_description: Collect, hand out, restore or reset the students' work
 description:
   - A collection is a folder C(DATE/PI/STUDENT) with read-only copies of the files in the student's folder on the Pi,
     C(DATE/PI/STUDENT.home) with the other files of the home, and C(DATE/PI/SHA256SUMS), which
-    C(sha256sum --check) reads. It gets that name once it is complete, and is never changed afterwards. Files that have
-    not changed since the Pi's last collection are hard links to it and are not sent again; so are files that are equal.
-    Holes in files take no room.
+    C(sha256sum --check) reads. It gets that name once it is complete, and is never changed afterwards. Files that are
+    equal, or have not changed since the Pi's last collection, are hard links and are not sent again. Holes in files
+    take no room.
   - A Pi's answers are not trusted; an invalid answer ends that Pi's part with a message.
   - Files travel in parcels (C(parcel.py)), as Ansible's connection carries any file. Neither side's memory grows with
     them. A parcel is on the Pi's card, in a folder of the account that logs in, and here beside the collections, until

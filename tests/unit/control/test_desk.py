@@ -181,8 +181,8 @@ def test_the_whole_desk_with_this_computer_as_a_pi(tmp_path: Path, browser_page:
     assert sorted(path.name for path in folder.iterdir()) == ["memory.sqlite"]
 
 
-def test_a_click_before_the_pages_script_has_run_is_not_lost(desk: ServedDesk, browser_page: Page) -> None:
-    """It waits for the script."""
+def test_a_button_takes_no_press_before_the_pages_script_has_run(desk: ServedDesk, browser_page: Page) -> None:
+    """The browser would send the form itself, which the page's policy forbids, and nothing would happen."""
     waiting: list[Route] = []
     browser_page.route("**/desk.js", lambda route: waiting.append(route))
     browser_page.route("**/run/labels", lambda route: route.fulfill(body=""))
