@@ -84,7 +84,7 @@ def _asked(right: Callable[[Any], Any], answer: Any) -> str | None:
 def _compared(answer: Any, right: Any, within: float) -> str | None:
     """Return a sentence on how the answer differs from the right one; None if they are equal."""
     if answer is None:
-        return _("it is None, which is nothing: print() shows a value, and gives none back.")
+        return _("it is None, which is nothing: print() shows a value but does not give it back.")
     if isinstance(right, str):
         if not isinstance(answer, str):
             return _('{answer} is not text; write text "in quotes".').format(answer=_shown(answer))
@@ -102,7 +102,7 @@ def _compared(answer: Any, right: Any, within: float) -> str | None:
     if given.dtype.kind not in "biuf":
         return _("{answer} is not a number.").format(answer=_shown(answer))
     if isinstance(answer, tuple) and len(answer) == 2 and not wanted.shape:
-        sentence = _("a comma makes two numbers of it, {0} and {1}. Write 7.5 with a point, and 1000 with nothing.")
+        sentence = _("a comma makes two numbers of it, {0} and {1}. Write 7.5 with a point, and 1000 without a comma.")
         return sentence.format(*map(_shown, answer))
     if given.shape != wanted.shape:
         return _shapes(wanted.shape, given.shape)

@@ -92,7 +92,7 @@ WRONG = [
     (..., 4, "write your answer in place of the dots"),
     (1 / 3, 0.3, "0.333333 is too large."),
     ((7, 5), 7.5, "a comma makes two numbers of it, 7 and 5."),
-    (None, 4, "print() shows a value, and gives none back."),
+    (None, 4, "print() shows a value but does not give it back."),
     ("4", 4, "“4” is text; leave out the quotes."),
     (4, "four", '4 is not text; write text "in quotes".'),
     (len, 4, "this is a function; call it"),
