@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Make the six pictures of this folder: digits as six people might hand them in, 28 x 28 pixels, dark on white.
+"""Make the six pictures of this folder: digits as six people might write them, 28 x 28 pixels, dark on white.
 
     make_pictures.py [FOLDER]
 
-A pen follows a few points on a smooth curve; the hand that leads it trembles, and presses harder here than there.
-The last character of a picture's name is the digit that was meant.
+A pen follows a smooth curve through a few points. The hand shakes, and presses harder in some places than in others.
+The last character of a file's name is the digit that is meant.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 SIDE = 28
-LARGE = 20  # a printed digit is set so many times as large, and then made smaller: its edges become smooth
-STEPS = 60  # of the pen, from one point to the next
+LARGE = 20  # a printed digit is made 20 times as large, then reduced: its edges become smooth
+STEPS = 60  # steps of the pen from one point to the next
 
 Floats = NDArray[np.float64]
 
-# Where the pen goes, stroke by stroke: x to the right, y down, in pixels. A point that stands there twice is a corner.
+# Points on the way of the pen, stroke by stroke: x to the right, y down, in pixels. A corner is a point given twice.
 FOUR = [
     "10.5,4.0 9.0,9.5 6.8,14.6 6.8,14.6 13.0,14.2 21.2,13.6",
     "17.2,7.6 16.6,15.0 15.2,24.2",
@@ -54,7 +54,7 @@ def path_through(stroke: str) -> Floats:
 
 
 def tremor(random: np.random.Generator, steps: int, waves: float) -> Floats:
-    """Return numbers about 0, of about 1 in size, that change smoothly, with so many waves in all: (steps,)."""
+    """Return smooth random waves around 0, about 1 high, `waves` of them on the whole way: (steps,)."""
     t = np.linspace(0, 2 * np.pi, steps)
     shares = [np.sin(random.uniform(0.5, 1.5) * waves * t + random.uniform(0, 2 * np.pi)) for _ in range(4)]
     total: Floats = np.sum(shares, axis=0) / np.sqrt(2)
@@ -71,8 +71,9 @@ def draw(
 ) -> Floats:
     """Return the ink of a digit, 0 to 1: shape (28, 28).
 
-    width is the pen's and wobble the hand's, both in pixels; gaps are the parts of each stroke, 0 to 1, where the
-    pen gave no ink.
+    `width`   of the pen, in pixels
+    `wobble`  how far the hand shakes, in pixels
+    `gaps`    parts of each stroke without ink: from and to, 0 to 1
     """
     rows, columns = np.mgrid[:SIDE, :SIDE] + 0.5  # the middle of each pixel
     ink = np.zeros((SIDE, SIDE))
@@ -99,13 +100,13 @@ def printed(digit: str) -> Floats:
 
 
 def photograph(ink: Floats, blur: float = 0.0) -> Image.Image:
-    """Return ink as a picture on white paper, blurred by so many pixels."""
+    """Return ink as a picture on white paper, blurred by `blur` pixels."""
     picture = Image.fromarray(np.round(255 * (1 - ink)).astype(np.uint8))
     return picture.filter(ImageFilter.GaussianBlur(blur)) if blur else picture
 
 
 def pictures() -> Iterator[tuple[str, Image.Image]]:
-    """Give each picture's name and the picture."""
+    """Yield the name of each picture, and the picture."""
     yield "ballpoint_4", photograph(draw(FOUR, np.random.default_rng(4), width=1.4, wobble=0.2))
     yield "marker_5", photograph(draw(FIVE, np.random.default_rng(5), width=3.6, wobble=0.2))
     yield "printed_2", photograph(printed("2"), blur=1.0)
@@ -118,7 +119,7 @@ def pictures() -> Iterator[tuple[str, Image.Image]]:
 
 
 def main() -> None:
-    """Write them."""
+    """Write the pictures into the folder."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     for name, picture in pictures():
         picture.save(folder / f"{name}.png")
