@@ -18,7 +18,7 @@ from mynn.rows import LABELS, PIXELS
 from mynn.words import _, marked
 
 FORMAT = "mynn network"  # stored in each file, so that `load` refuses the .npz of another program
-VERSION = 2  # of the file format; raise it with each change
+VERSION = 2  # the file format's; raise it with each change
 
 FIELDS = ("wih", "who", "learning_rate", "rule")
 NOT_HERE = marked("the network cannot be saved here ({reason}); choose another file")

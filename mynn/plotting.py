@@ -151,7 +151,7 @@ def confusion(counts: ArrayLike, *, ax: Axes | None = None) -> Axes:
     counts = np.asarray(counts)
     ax = ax or _axes(6, 6)
     right = np.eye(len(counts), dtype=bool)
-    mistakes = np.where(right, 0, counts)  # without the diagonal: a hundred times larger, it would pale all others
+    mistakes = np.where(right, 0, counts)  # right answers are left out: a hundred times as many would pale all others
     ax.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1.5 * mistakes.max(), 1))  # 1.5: numbers stay readable
     for (row, column), count in np.ndenumerate(counts):
         weight = "bold" if row == column else "normal"

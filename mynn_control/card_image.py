@@ -111,7 +111,7 @@ def write(disk: Disk, image: Path, bmap: Path) -> None:
         code = process.wait()
     finally:
         if code is None:
-            with suppress(PermissionError):  # sudo runs as root, and Ctrl-C has reached it, too
+            with suppress(PermissionError):  # only root may end sudo, which Ctrl-C has reached, too
                 process.terminate()
             process.wait()
         if code not in (0, BUSY):

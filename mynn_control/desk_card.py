@@ -21,7 +21,7 @@ from typing import Any
 
 import ansible
 
-# Left out. The desk gets tests/provisioned, to verify Pis.
+# Not packed. Of the tests, the desk needs only tests/provisioned, to verify Pis.
 WITHOUT = [
     *(f"tests/{name}" for name in ("benchmarks", "classroom", "support", "unit", "virtual")),
     ".ci",
@@ -44,7 +44,7 @@ def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     """Return a member of an archive without properties that differ between computers."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
-    member.mtime, member.pax_headers = THEN, {}  # these would keep a long name's old value
+    member.mtime, member.pax_headers = THEN, {}  # pax headers would keep a long name's old value
     member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
     return member
 
@@ -52,7 +52,7 @@ def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
 def contents(about: dict[str, Any]) -> dict[str, Path]:
     """Return the files and folders to pack besides the desk's wheels, by place in the archive."""
     project = Path(about["project"])
-    # git does not track the files that a teacher edits.
+    # Only what git tracks, so none of the files that a teacher edits.
     tracked = ["git", "-C", str(project), "ls-files", "-z", "--", ".", *(f":!{path}" for path in WITHOUT)]
     names = subprocess.check_output(tracked, text=True).split("\0")
     translated = [path for pattern in TRANSLATED for path in project.glob(pattern) if path.is_file()]

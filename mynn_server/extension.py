@@ -79,7 +79,7 @@ def look_at_requests(application: ServerWebApplication) -> None:
     find_handler = application.find_handler
 
     def find_handler_later(request: HTTPServerRequest, **options: Any) -> Any:
-        # A browser opens a page. /try/ needs no kernel.
+        # A page will probably need a kernel; /try/ does not.
         if "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/try"):
             parent.expect()
         signed_in, connection = is_signed_in(application, request), cast("Any", request.connection)

@@ -129,7 +129,7 @@ class Parent:
             )
         ours.setblocking(False)
         self._socket, self._is_ready = ours, False
-        if resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20:  # else it would stay slow, and its kernels, too
+        if resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20:  # otherwise kernels could not undo it
             os.setpriority(os.PRIO_PROCESS, self._process.pid, 19)
         asyncio.get_running_loop().call_later(EVERY, self._look_after, self._process)
 
@@ -163,7 +163,7 @@ class Parent:
                 get_logger().warning("No kernel could be forked: %s", error)
                 self.end()
             except asyncio.CancelledError:
-                self.end()  # else the next request would get this one's answer
+                self.end()  # so that the next request does not get this one's answer
                 raise
         return None
 

@@ -35,7 +35,7 @@ MODULES = 700
 # first use. WITHOUT: optional packages, with which jsonschema would check formats in Jupyter's own schemas.
 LATER = ("requests", "websocket")
 WITHOUT = ("fqdn", "isoduration", "rfc3986_validator", "rfc3987_syntax", "uri_template", "webcolors")
-MOST_CONNECTIONS = 128  # that wait, or are being answered
+MOST_CONNECTIONS = 128  # waiting and being answered
 HEAD = 8192  # bytes of a request that are inspected
 HEADERS = """HTTP/1.1 503 Service Unavailable\r
 Content-Type: text/html; charset=utf-8\r

@@ -101,7 +101,7 @@ class SignIn(LoginFormHandler):
     def _redirect_safe(self, url: str, default: str | None = None) -> None:
         try:
             super()._redirect_safe(url, default)
-        except ValueError:  # it is no address, or has a line break
+        except ValueError:  # not an address, or one with a line break
             self.redirect(self.base_url)
 
     def get_template(self, name: str) -> Any:

@@ -18,7 +18,7 @@ from mynn.experiments.jobs import Digits
 from mynn.network import NeuralNetwork
 
 EVERY = 5.0  # time between two checks of the memory, seconds
-SHORT = 2  # consecutive checks that find too little memory
+SHORT = 2  # the worker exits after this many checks in a row that find too little memory
 
 
 class PiWorker(Worker):  # type: ignore[misc]

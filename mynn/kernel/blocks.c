@@ -49,7 +49,7 @@ typedef uint32_t Spot;
 #define PIXEL(spot) ((spot) >> 21)
 #define ROW(strip, spot, bits) ((void *)((char *)(strip) + ((spot) >> (21 - (bits)))))
 #define INK(inks, spot) (*(const REAL *)((const char *)(inks) + ((spot) & 0xffff)))
-#define MOST_INPUTS 2040 /* a Spot has 11 bits for pixels and one padding row; 8 * 255 * 255 * inputs fits 32 bits */
+#define MOST_INPUTS 2040 /* a Spot's 11 bits index them and a padding row; 8 * 255 * 255 * inputs fits 32 bits */
 
 typedef struct {
     int inked, count; /* number of spots with ink; the same, padded to fours with spots of the unused row of V */

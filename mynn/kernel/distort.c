@@ -13,7 +13,7 @@ enum {
     EDGE = 2,        /* pixels of background on each side: sources farther out are background, too, and are clamped */
     ROOM = SIDE + 2 * EDGE,
     PLACE = 16,      /* fractional bits of a coordinate */
-    SHARE = 11       /* and of a weight: the product of two weights and a pixel just fits into 32 bits */
+    SHARE = 11       /* fractional bits of a weight: two weights times a pixel just fit into 32 bits */
 };
 
 /* Integer part of a coordinate, counted from the first pixel of the edge. */

@@ -29,7 +29,7 @@ enum { BOOK, GRADIENT, CROSS_ENTROPY }; /* network.py's RULES, in their order */
 #define UP_TO(multiple, n) (((n) + (multiple) - 1) / (multiple) * (multiple))
 
 #define FOUR 4  /* pixels with ink are processed four at a time */
-#define EIGHT 8 /* and searched for eight at a time: most eights are all paper */
+#define EIGHT 8 /* pixels to search for ink at a time: most eights are all paper */
 
 /* LINE: hidden nodes processed at a time. On a PC, a cache line of 64 bytes, which also fills the largest registers;
    on a Pi Zero, enough independent sums that none waits for the one before it. */

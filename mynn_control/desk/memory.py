@@ -68,7 +68,7 @@ class Memory:
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in DAMAGED:
                 raise SystemExit(f"{path} cannot be used: {error}") from error
             self.set_aside = str(path) + time.strftime(".%Y-%m-%d_%H-%M-%S")
-            for end in ("-journal", ""):  # or SQLite applies the journal to the new file
+            for end in ("-journal", ""):  # the journal first: SQLite would apply it to the new file
                 with suppress(FileNotFoundError):
                     Path(f"{path}{end}").rename(self.set_aside + end)
             self._begin()

@@ -82,7 +82,7 @@ def take_out(desk: Path, given: Mapping[str, str]) -> str:
     if not folder or not re.fullmatch(DAY, name) or file not in files_in(folder):
         return _("There is no such file any more.")
     (folder / file).unlink()
-    with suppress(OSError):  # it is not empty
+    with suppress(OSError):  # other files are left
         folder.rmdir()
     return ""
 

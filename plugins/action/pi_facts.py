@@ -69,7 +69,7 @@ SCHEMA = {"type": "object", "properties": FACTS, "required": list(FACTS)}
 
 
 def checked(answer: object, platforms: list[str]) -> tuple[dict[str, Any], str]:
-    """Return a Pi's facts, or no facts and the fault in its answer. An unsupported platform becomes empty."""
+    """Return a Pi's facts, or no facts and the fault in its answer. The platform is empty if it is not supported."""
     wrong = misfit(answer, SCHEMA)
     if wrong or not isinstance(answer, dict):
         return {}, wrong

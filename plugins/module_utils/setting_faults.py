@@ -16,7 +16,7 @@ from ansible.template import Templar
 
 try:
     from ansible._internal._datatag._tags import Origin
-except ImportError:  # then messages lack a setting's file and line
+except ImportError:  # without it, messages lack a setting's file and line
     Origin = None
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def options() -> dict[str, dict[str, Any]]:
 def known_words() -> set[str]:
     """Return all words in playbooks and roles, but not `student`. No task reads a setting that is not among these."""
     paths = (path for folder in ("playbooks", "roles") for path in (PROJECT / folder).rglob("*.yml"))
-    own = (path for path in paths if not path.name.startswith("settings."))  # without files of teacher and desk
+    own = (path for path in paths if not path.name.startswith("settings."))  # the teacher's, and the desk's
     return {word for path in own for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))} - {"student"}
 
 
@@ -78,7 +78,7 @@ def misspelt(
 ) -> Iterator[str]:
     """Yield a message for each setting that was removed (`gone`), or that no task reads but resembles one of ours."""
     prefixes = tuple({f"{name.partition('_')[0]}_" for name in specs if "_" in name})
-    for name in filter(gone.__contains__, settings):  # these keys know their file and line
+    for name in filter(gone.__contains__, settings):  # the keys of `settings` know their file and line
         yield f"{where(name)}{name} is gone: {gone[name]}."
     for name in settings.keys() - known - gone.keys():
         near = difflib.get_close_matches(name, specs, 1, NEAR)

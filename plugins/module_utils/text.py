@@ -1,4 +1,4 @@
-"""Make text safe to print: a Pi's output may hold anything, such as a student's file name. Also host names."""
+"""Safe printing of text from a Pi, such as a student's file name, and the pattern of host names."""
 
 from __future__ import annotations
 

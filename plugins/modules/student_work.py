@@ -87,7 +87,7 @@ def list_work(home: Path, known: dict[str, list[str]], limit: int) -> tuple[list
         try:
             file = measured(home / name, max(limit, LARGEST_LESSON) if versions else limit, name)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ELOOP, errno.EINVAL):  # these: no longer a file
+            if error.errno not in (errno.ENOENT, errno.ELOOP, errno.EINVAL):  # it is still a file
                 left[name] = "beyond" if error.errno == errno.EFBIG else "closed"
             continue
         if file.sum in versions:

@@ -79,7 +79,8 @@ async function press(address, what, done = "") {
   return answer.ok;
 }
 
-// Upload a form's files; if it takes several, each under its name. A refused file does not stop the others.
+// Upload the chosen files one by one. If a form takes several, the address ends in the file's name. Continue after a
+// refused file.
 async function send(form) {
   const { files, multiple } = form.elements.files;
   const refused = [];
