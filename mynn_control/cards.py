@@ -194,7 +194,7 @@ def show_job(job: Settings, pis: Sequence[Pi], ready: Sequence[Pi]) -> None:
 
 @contextmanager
 def workshop(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder for unfinished files. They have passwords, so it is deleted afterwards."""
+    """Yield an empty folder for unfinished files, and delete it afterwards: they contain passwords."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     parts = folder / ".parts"

@@ -1,6 +1,6 @@
 """JSON schemas of a Pi's state, and of the figures that its verification measures.
 
-Both are checked before the desk stores them. Lists and names are limited to what a real Pi has.
+Both are checked before the desk stores them. No real Pi reaches the limits of lists and names.
 """
 
 from __future__ import annotations

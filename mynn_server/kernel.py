@@ -1,6 +1,6 @@
-"""IPython kernel that limits cells' outputs to what a page, its file and the server can hold: enough for any lesson.
+"""IPython kernel that limits cells' outputs, since pages, files and the server cannot hold endless ones.
 
-The limit is in the kernel (programs.py), so that excess output is not even sent. Outputs are sent a few times a second,
+The limit is here and not in the server, so that excess output is not even sent. Outputs are sent a few times a second,
 without those replaced meanwhile. Of long text, the beginning is kept and the end is shown in one output that replaces
 itself. So a progress line, or a plot that replaces itself, may go on for hours.
 """
@@ -49,7 +49,7 @@ class Run:
         self.stream, self.line = "", ""  # name and last line of the last output, if it is a stream
         self.printed, self.shown, self.bytes = 0, 0, 0
         self.tail, self.left_out, self.unshown = "", 0, 0
-        self.notes: dict[str, str] = {}  # shown in place of what is left out
+        self.notes: dict[str, str] = {}  # shown in place of the outputs that are left out
         self.said: dict[str, str] = {}
 
     def limit(self, message: Message) -> Message | None:

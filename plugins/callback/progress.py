@@ -17,10 +17,10 @@ from ansible.utils.fqcn import add_internal_fqcns
 DOCUMENTATION = r"""
 name: progress
 type: stdout
-short_description: how far the Pis are and what they do now, in plain lines
+short_description: the Pis' progress, in plain lines
 description:
-  - A line for each step of a play, which is a role or a file of tasks that the playbook imports; and when there was no
-    line for a while, which Pis do what, and for how long. How many tasks a play has is not known before its end.
+  - A line for each step of a play, which is a role or a file of tasks that the playbook imports. After a while without
+    a line, the tasks that run, on which Pis, and for how long. The number of a play's tasks is not known in advance.
   - Messages, warnings, failures and diffs are shown as C(default) shows them; with C(--check), C(--diff) or C(-v) the
     tasks that change something, too.
 extends_documentation_fragment:
