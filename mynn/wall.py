@@ -33,7 +33,7 @@ from mynn.words import _, in_figures, marked
 FILE = "on_the_wall.json"  # in the notebook's folder
 LARGEST = 32 * 1024  # most bytes of that file; the fullest takes 22,000
 MOST = 10  # most digits that a pupil shows
-MOST_TESTED = 10**6  # most digits that a score is of
+MOST_TESTED = 10**6  # most digits that a network was tested on
 LONGEST = 20  # most characters of a name
 VERSION = 1
 _KEYS = {"version", "name", "score", "backquery", "digits", "tested"}
@@ -50,7 +50,7 @@ class Shown:
     `score`      the fraction of digits that the network recognises, 0..1
     `backquery`  the network's picture of each digit, 0 to 9, shape (10, 784), one byte each
     `digits`     up to ten of the pupil's own digits
-    `tested`     the number of digits that the score is of
+    `tested`     the number of digits that it was tested on for this score
     """
 
     name: str
@@ -73,7 +73,7 @@ def show(
     name       a first name or nickname; only letters, spaces and hyphens are shown, 20 characters at most.
                With "" nothing changes, so that a lesson can be run to its end without showing anything
     score      the fraction of digits that your network recognises, between 0 and 1
-    of         the digits that the score is of: the wall says how many there are
+    of         the digits that your network was tested on: the wall says how many there are
     backquery  your network, to show its picture of each digit; or ten such pictures, shape (10, 784)
     digits     digits of yours, such as `read_csv("my_digits.csv")`; the first ten are shown
 

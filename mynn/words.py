@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gettext import GNUTranslations
 
 VARIABLE = "MYNN_LANGUAGE"
-# Language code: its own name for itself. locale/ has a folder for each but English.
+# Language code → the language's own name. locale/ has a folder for each language but English.
 LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español"}
 CATALOGS = Path(__file__).parent / "catalogs"
 

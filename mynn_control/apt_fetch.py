@@ -4,7 +4,7 @@
 
 A platform is suite, Debian's architecture and processor, such as trixie-armhf-armv7l. FOLDER/PLATFORM has two files for
 each known Pi: `NAME.sources`, its apt sources (mynn_control.apt_mirrors), and `NAME.status`, its installed packages.
-Downloaded are the newest versions of these and, for a new card, a minimal Debian and the named packages with their
+It downloads the newest versions of these and, for a new card, a minimal Debian and the named packages with their
 dependencies. If no Pi of the platform is known, the mirrors of this computer's apt are used.
 
 Nothing is installed, and root is not needed. Prints how many sources were skipped because their mirror is not allowed.

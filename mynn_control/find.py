@@ -54,7 +54,7 @@ SILENCE = marked(
 
 @dataclass
 class Found:
-    """A computer that answered. was_asked_for: by its name; is_server: of notebooks; is_set_up: for a class."""
+    """A computer that answered. was_asked_for: its name was; is_server: it serves notebooks; is_set_up: for a class."""
 
     addresses: set[str] = field(default_factory=set)
     was_asked_for: bool = False

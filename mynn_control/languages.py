@@ -52,7 +52,7 @@ SOURCES = {
         ("playbooks/group_vars/all/defaults.yml", "mynn_control.settings:messages"),
     ],
 }
-MANUAL = ROOT / "build/locale"  # where docs/conf.py looks
+MANUAL = ROOT / "build/locale"  # docs/conf.py reads it
 PAGES, NOTEBOOKS = ROOT / "mynn_server/page", ROOT / "notebooks"
 # Numbers that stand alone in an element of a page, or in a cell of a lesson's table.
 FIGURES, CELLS = re.compile(r"(?<=>)\d[\d.± ]*(?=<)"), re.compile(r"(?<=\|)[ *]*\d[\d.±%* ]*(?=\|)")

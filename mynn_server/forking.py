@@ -112,7 +112,7 @@ class Parent:
         if self.has_kernels() or memory()["free"] < LEAST_FREE:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # These lead to the student's files.
+        # These variables lead to the student's files.
         hidden = ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
         # ipykernel reads the first on import; the second silences the debugger's advice.

@@ -38,7 +38,7 @@ class Run:
         self.count = int(content["execution_count"])
         self.outputs = Outputs()
         self.is_running = True
-        self.changed = 0  # the kernel's count of changes at this run's last one
+        self.changed = 0  # the kernel's count of changes when this run last changed
 
     def add(self, message: Message) -> None:
         """Apply a message. Outputs that are too large become one line that says so."""

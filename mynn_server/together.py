@@ -48,8 +48,8 @@ NUMBERS = (784 + 10) * 50
 SIZE = 2 * NUMBERS  # bytes
 ROUNDS = 30
 MOST, MOST_OF_ONE = 40, 4  # members, and members per address
-SILENT = 20  # seconds until a member is forgotten; a round of thirty should take a Pi Zero five
-TESTED = 1000  # digits, or thousandths of those that a browser has
+SILENT = 20  # seconds until a member is forgotten; with thirty members, a round should take a Pi Zero five
+TESTED = 1000  # digits that a browser tests with; of fewer, the result is converted to this number
 # Bit mask that leaves every fourth of the 16-bit weights in a long number, so that each has room for a sum.
 SPREAD = int.from_bytes(b"\xff\xff\0\0\0\0\0\0" * (NUMBERS // 4), "little")
 

@@ -69,7 +69,7 @@ function render({ model, el }) {
     model.save_changes(); // may fail once the program has ended
   }
 
-  // Asks the program for what only it can do.
+  // Sends the program a message; shows BUSY if it does not answer in time.
   function ask(message, buffers) {
     clearTimeout(timer);
     timer = setTimeout(() => showKept(BUSY, model.get("counts"), false), PATIENCE);

@@ -160,7 +160,7 @@ def add(path: Path, new: Mapping[str, str]) -> None:
 
 
 def remove(path: Path, name: str) -> None:
-    """Remove a Pi that was added on the page. RefusedError: it is not listed, or stands elsewhere."""
+    """Remove a Pi that was added on the page. RefusedError: it is not listed, or in another file."""
     pis, line = _own(path), _line_of(path, name)
     if name not in listed(path).hosts:
         raise RefusedError(_("{name} is not in it.").format(name=name))

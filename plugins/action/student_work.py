@@ -62,7 +62,7 @@ def key(file: File) -> str:
 def link(source: Path, place: Path) -> None:
     """Make a hard link to a file, or a copy where this disk supports no links, or no more of them.
 
-    OSError: the disk does not allow such a name, or does not tell it from another one, such as a and A.
+    OSError: the disk does not allow such a name, or takes it for another one, such as a for A.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.exists():

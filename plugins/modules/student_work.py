@@ -132,7 +132,7 @@ def restore_baseline(folder: Path, pristine: Path, skel: Path, dry: bool) -> lis
 def clear(home: Path) -> None:
     """Empty the home, including deep or closed folders, as the student. OSError: something is left."""
     for command in (["chmod", "--recursive", "u+rwX", str(home)], ["find", str(home), "-mindepth", "1", "-delete"]):
-        # Without root's real ids, which this process still has.
+        # As the student only: this process still has root's real ids.
         subprocess.run(command, user=os.geteuid(), group=os.getegid(), env={}, capture_output=True, check=False)
     for rest in home.iterdir():
         raise OSError(errno.EPERM, "it could not be removed", str(rest))
