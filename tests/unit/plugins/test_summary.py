@@ -46,6 +46,7 @@ FAILED: list[tuple[str | dict[str, str], str, str]] = [
     ),
     ({"msg": "'/usr/bin/apt-get' failed: E: Held packages were changed and -y was used"}, "A package", "unhold"),
     ("chroot: failed to run command '/bin/sh': Exec format error", "This computer no longer runs", AGAIN),
+    ("error 47 at 0 depth lookup: permitted subtree violation", "The classroom's certificate", "jupyter_ca_permitted"),
     # The error at one address is not blamed on another.
     (
         "Failed to fetch http://a/x  Odd E: Failed to fetch http://b/y  Unable to connect to b:http:",
