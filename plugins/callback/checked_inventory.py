@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,9 @@ import yaml
 from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.callback import CallbackBase
-from ansible.plugins.inventory import detect_range, expand_hostname_range
 from ansible.template import Templar
 
 from ansible_collections.mynn.pi.plugins.module_utils.setting_faults import (
-    PROJECT,
     known_words,
     misspelt,
     options,
@@ -28,7 +26,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import HOST_LABEL, pr
 DOCUMENTATION = r"""
 name: checked_inventory
 type: aggregate
-short_description: refuse an inventory without Pis, a Pi that stands there twice, and wrong or misspelt settings
+short_description: refuse an inventory without Pis, two Pis of one address, and wrong or misspelt settings
 description:
   - With an inventory without Pis, Ansible itself succeeds, and it ignores unknown settings.
   - The settings' types are those of the roles' argument specs, which each role checks too, but Pi by Pi and late.
@@ -36,22 +34,7 @@ author: The mynn-pi authors
 """
 
 GONE = Path(__file__).with_name("gone.yml")
-EXAMPLE = PROJECT / "playbooks/group_vars/all/settings.yml.example"
 WRITE = "write each Pi's name on a line below [pis] in classroom.ini, as the manual's page “The inventory” shows."
-
-
-def twice(source: Path, groups: Iterable[str]) -> Iterator[str]:
-    """Yield each name that an INI file lists twice in one of the groups; Ansible keeps only one of the lines."""
-    section, seen, headings = "", set(), [f"[{group}]" for group in groups]
-    for line in source.read_text(encoding="utf-8", errors="replace").splitlines():
-        words = line.split()
-        if line.startswith("["):
-            section = line.strip()
-        elif section in headings and words and not line.startswith(("#", ";")):
-            for name in expand_hostname_range(words[0]) if detect_range(words[0]) else words[:1]:
-                if (section, name) in seen:
-                    yield name
-                seen.add((section, name))
 
 
 def not_yaml(source: Path) -> Iterator[str]:
@@ -60,12 +43,6 @@ def not_yaml(source: Path) -> Iterator[str]:
         yaml.compose(source.read_text(encoding="utf-8", errors="replace"), yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         yield f"{source}:{error.problem_mark.line + 1}: this is not YAML: mend it by hand."
-
-
-def in_example(path: Path) -> Iterator[str]:
-    """Yield a message if the example file contains settings, which have no effect: git may have merged them into it."""
-    if path.is_file() and (there := yaml.safe_load(path.read_text(encoding="utf-8"))):
-        yield f"{path} sets {', '.join(there)}, and is only an example: write that into settings.yml beside it."
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]
@@ -109,13 +86,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             else:
                 yield f"{', '.join(map(str, sources))} names no Pi: {WRITE}"
             return
-        groups = [each.name for each in (group, *group.get_descendants())]
         for source in sources:
             if source.is_file() and source.suffix in {".yml", ".yaml"}:
                 yield from not_yaml(source)
-            elif source.is_file() and source.suffix != ".json":
-                yield from (f"{source} names {name} twice: keep one of the lines." for name in twice(source, groups))
-        yield from in_example(EXAMPLE)
         specs, known = options(), known_words()
         told = yaml.safe_load(GONE.read_text(encoding="utf-8"))
         gone = {name: instead for instead, names in told.items() for name in names}

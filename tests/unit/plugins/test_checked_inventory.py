@@ -8,36 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.mynn.pi.plugins.callback.checked_inventory import EXAMPLE, in_example
 from tests.support.programs import ROOT, run_playbook
 
 MISTAKES = """\
 [pis]
-pi[01:03].local
-pi02.local
 pi04 ansible_host=192.0.2.1
 pi05 ansible_host=192.0.2.1
 pi06.local
 pi06.lan jupyter_port=abc
 pi-bärbel
-[pis:children]
-room1
-[room1]
-pi07.local
-pi08.local
-pi07.local
 """
 WRONG = "jupyter_cull_seconds: soon\nstudents: 5\nboad: '4'\njupyter_pasword: x\nmy_own: 1\n"
 WRONG += "student: [ada]\ncluster_port: 65536\napt_cache_port: 32768\njupyter_port:\n"
 WRONG += "jupyter_of_old: false\nmnist_mirrors: [a]\nwall_interval: 2\n"
 WRONG += "cluster_dashboard_port: 80\ncards_largest_gb: 1e3\n"
 SENTENCES = [
-    "i.ini names pi02.local twice",
-    "i.ini names pi07.local twice",
     "pi04 and pi05 have the same address, 192.0.2.1",
     "pi06.local and pi06.lan would both be called pi06",
     "“pi-bärbel” cannot be a Pi's name",
-    "i.ini:7: jupyter_port is 'abc', and must be a whole number",
+    "i.ini:5: jupyter_port is 'abc', and must be a whole number",
     "pis.yml:1: jupyter_cull_seconds is 'soon', and must be a whole number",
     "pis.yml:2: students is 5, and must be a list",
     "pis.yml:3: there is no setting boad; the nearest is board",
@@ -118,13 +107,6 @@ def test_a_teachers_own_files_are_taken_first_and_git_ignores_them(tmp_path: Pat
     assert taken[3] == ([*own, own[0]], False)
     own += [f"playbooks/group_vars/all/settings.{end}" for end in ("yml", "desk.yml", "yml.old")]
     assert subprocess.check_output(["git", "check-ignore", *own], cwd=ROOT, text=True).split() == own
-
-
-def test_settings_in_the_example_do_not_count_and_are_named(tmp_path: Path) -> None:
-    assert list(in_example(EXAMPLE)) == []
-    (tmp_path / "settings.yml.example").write_text("# a: 1\nlanguage: fr\nstudents: [ada]\n", "ascii")
-    [said] = in_example(tmp_path / "settings.yml.example")
-    assert "settings.yml.example sets language, students, and is only an example" in said
 
 
 def test_a_pi_that_the_inventory_does_not_name_is_refused(tmp_path: Path) -> None:
