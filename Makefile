@@ -34,10 +34,8 @@ define install
 { \
     command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, labels, desk, message, off, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
     [ -z "$(SUDO)" ] || command -v sudo >/dev/null || { echo "$(1): this computer has no sudo: run 'apt-get install $(2)' as root, then run this again." >&2; exit 1; }; \
-    echo "== $(1): $(2)"; log=$$(mktemp) && set -o pipefail; \
-    { $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(2); } 2>&1 \
-        | tee "$$log" | sed -nu '/^Need to get/p' || { cat "$$log" >&2; rm "$$log"; exit 1; }; \
-    rm "$$log"; \
+    echo "== $(1): $(2)"; $(SUDO) apt-get update -qq && \
+    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends $(2); \
 }
 endef
 # $(call need,WHAT FOR,PROGRAMS AND FILES,PACKAGES): install the packages unless all programs and files exist.
@@ -174,28 +172,22 @@ lint: docs
 words: .venv/ready  ## Update the translations in locale/ after a change, and check them
 	$(foreach do,update build check,python -m mynn_control.languages $(do) &&) true
 
+LOCK := uv pip compile --quiet --no-annotate --generate-hashes --custom-compile-command "make lock"
 lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis' requirements
-	uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --generate-hashes \
-	    --group control --custom-compile-command "make lock" --output-file requirements.txt
+	$(LOCK) --upgrade --universal --python-version 3.11 --group control --output-file requirements.txt
 	for suite in bookworm:3.11 trixie:3.13; do \
-	    apt=roles/python/files/apt-$${suite%:*}.txt; \
-	    uv pip compile --quiet --upgrade --python-version $${suite#*:} --python-platform linux --no-annotate \
-	        --generate-hashes --group pi --constraints $$apt \
-	        $$(sed -n 's/^\([a-z].*\)==.*/--no-emit-package \1/p' $$apt) \
-	        --custom-compile-command "make lock" \
-	        --output-file roles/python/files/requirements-$${suite%:*}.txt || exit; \
-	    here="--constraints $$apt --constraints roles/python/files/requirements-$${suite%:*}.txt \
-	        --constraints roles/cluster/files/apt.txt"; \
-	    uv pip compile --quiet --upgrade --python-version $${suite#*:} --python-platform linux --no-annotate \
-	        --generate-hashes --group cluster $$here \
+	    lock="--upgrade --python-platform linux --python-version $${suite#*:}"; suite=$${suite%:*}; \
+	    apt=roles/python/files/apt-$$suite.txt pip=roles/python/files/requirements-$$suite.txt; \
+	    $(LOCK) $$lock --group pi --output-file $$pip --constraints $$apt \
+	        $$(sed -n 's/^\([a-z].*\)==.*/--no-emit-package \1/p' $$apt) || exit; \
+	    here="--constraints $$apt --constraints $$pip --constraints roles/cluster/files/apt.txt"; \
+	    $(LOCK) $$lock --group cluster --output-file roles/cluster/files/requirements-$$suite.txt $$here \
 	        --constraints <(sed -n 's/^\(cloudpickle\|dask\|distributed\)==[^ ]*/&/p' requirements.txt | tr -d '\\') \
-	        $$(cat $${here//--constraints/} | sed -n 's/^\([a-z].*\)==.*/--no-emit-package \1/p') \
-	        --custom-compile-command "make lock" \
-	        --output-file roles/cluster/files/requirements-$${suite%:*}.txt || exit; \
+	        $$(cat $${here//--constraints/} | sed -n 's/^\([a-z].*\)==.*/--no-emit-package \1/p') || exit; \
 	done
-	uv pip compile --quiet --python-version 3.13 --python-platform linux --no-annotate --generate-hashes --group desk \
+	$(LOCK) --python-version 3.13 --python-platform linux --group desk \
 	    --constraints <(sed -n 's/^[a-z][^ ]*==[^\\]*/&/p' requirements.txt | tr -d '\\') \
-	    --custom-compile-command "make lock" --output-file roles/desk/files/requirements-trixie.txt
+	    --output-file roles/desk/files/requirements-trixie.txt
 	$(MAKE) .venv/ready
 	python -m pytest --quiet tests/unit/test_private_parts.py
 

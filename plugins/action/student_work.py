@@ -16,7 +16,6 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ansible_collections.mynn.pi.plugins.module_utils import collection
 from ansible_collections.mynn.pi.plugins.module_utils.parcel import MALFORMED, batches, copied, pack, place_of, size_of
@@ -50,7 +49,6 @@ options:
   give_up: {description: "For C(reset), whether work that was not collected is discarded."}
 """
 
-SHOWN = 64_000_000  # bytes; the progress of larger transfers is shown
 TRIES = 3
 
 
@@ -156,26 +154,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 shutil.rmtree(self.part, ignore_errors=True)
                 self._low_level_execute_command(f"rm -rf {folder}")
 
-    def parcels(self, files: list[File], done: str) -> Iterator[tuple[list[File], Path]]:
-        """Yield the list of files for each parcel, and the parcel's path on this computer.
-
-        The progress of long transfers is shown. done: the participle in it, such as sent.
-        """
-        come, whole = 0, size_of(files)
+    def parcels(self, files: list[File]) -> Iterator[tuple[list[File], Path]]:
+        """Yield the list of files for each parcel, and the parcel's path on this computer."""
         for batch in batches(files):
             parcel = self.part / os.urandom(8).hex()  # no Pi can guess this name: mitogen serves files by name
             yield batch, parcel
             parcel.unlink()
-            come += size_of(batch)
-            if whole > SHOWN:
-                Display().display(f"{self.pi}: {come // 10**6} of {whole // 10**6} MB {done}")
 
     def fetch(self, student: str, files: list[File]) -> dict[str, Path]:
         """Fetch a student's files. Returns key → path of those that match their sums; in check mode, of all."""
         if self.dry:
             return dict.fromkeys(map(key, files), self.part)
         come = {}
-        for batch, parcel in self.parcels(files, "collected"):
+        for batch, parcel in self.parcels(files):
             most = size_of(batch) * 101 // 100 + 20_000
             if shutil.disk_usage(self.part).free < most:  # Ansible does not report a full disk
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.root))
@@ -195,7 +186,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def send(self, student: str, files: list[File], paths: dict[File, Path], over_lessons: bool) -> None:
         """Send files to a student."""
-        for batch, parcel in self.parcels(files, "sent"):
+        for batch, parcel in self.parcels(files):
             with gzip.open(parcel, "xb", compresslevel=1) as target:
                 pack(target, batch, lambda file: paths[file].open("rb"))
             self._connection.put_file(str(parcel), self.remote)
