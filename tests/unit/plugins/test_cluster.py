@@ -13,9 +13,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from ansible.errors import AnsibleFilterError
 
-from ansible_collections.mynn.pi.plugins.filter.addresses import address_towards
 from mynn_control.cluster import LARGEST_LOG, write_key
 from tests.support.ports import free_port
 
@@ -172,10 +170,3 @@ def test_a_pi_that_is_short_of_memory_or_has_no_mnist_does_not_take_part(running
     assert "Stepping aside: memory is short." in said[0]
     assert f"This Pi cannot take part: {tmp_path}/mnist_train.csv: no such file or directory" in said[1]
     assert [running.workers[port].returncode for port in (aside, broken)] == [0, 1]
-
-
-def test_the_control_nodes_address_is_that_on_the_way_to_the_pi() -> None:
-    here = address_towards("127.0.0.1")  # a virtual Pi
-    assert not here.startswith("127.") and address_towards(here) == here
-    with pytest.raises(AnsibleFilterError, match=r"how to reach no\.such\.pi\.invalid .*set cluster_addr"):
-        address_towards("no.such.pi.invalid")
