@@ -57,24 +57,6 @@ def key(file: File) -> str:
     return f"{file.sum}-{file.executable}"
 
 
-def link(source: Path, place: Path) -> None:
-    """Make a hard link to a file, or a copy where this disk supports no links, or no more of them.
-
-    OSError: the disk does not allow such a name, or takes it for another one, such as a for A.
-    """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if place.exists():
-        raise FileExistsError(errno.EEXIST, "another file has that name", str(place))
-    try:
-        place.hardlink_to(source)
-    except OSError:
-        try:
-            shutil.copy2(source, place)
-        except OSError:
-            place.unlink(missing_ok=True)
-            raise
-
-
 @contextmanager
 def at_most(size: int) -> Iterator[None]:
     """Limit the size of files that this process writes, since a Pi may send any amount."""
@@ -246,7 +228,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             try:
                 if key(file) in known:
                     if not self.dry:
-                        link(known[key(file)], work / name)
+                        (work / name).parent.mkdir(parents=True, exist_ok=True)
+                        (work / name).hardlink_to(known[key(file)])
                     self.sums[name] = file.sum
             except OSError as error:
                 self.left[name] = f"on this computer: {error.strerror}"

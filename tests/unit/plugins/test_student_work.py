@@ -4,7 +4,6 @@ It is read and written only with the student's permissions, and none is lost. A 
 holds exactly what the Pi has.
 """
 
-import errno
 import gzip
 import json
 import os
@@ -173,26 +172,6 @@ def test_holes_and_equal_files_take_no_space(control: ControlNode) -> None:
         assert sum(path.stat().st_blocks for path in folder.glob("student/*")) * 512 < 1 << 17
     assert (folder / "student/zeros").samefile(folder / "student/zeros too")
     assert (folder / "student/x").samefile(folder / "student.home/x")
-
-
-def test_on_a_disk_without_links_nothing_is_overwritten_and_no_half_copy_left(
-    control: ControlNode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def copy_half(_: Path, place: Path) -> None:
-        place.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "full")
-
-    monkeypatch.setattr(Path, "hardlink_to", lambda *_: os.link("/proc/self/exe", "/dev/null"))
-    control.write(WORK | {"equal": WORK["own.ipynb"]})
-    for _ in range(2):
-        folder = control.collect()
-        assert read_files(folder / "student") == WORK | {"equal": WORK["own.ipynb"]}
-        assert not control.result["failed"]
-    with pytest.raises(OSError, match="another file has that name"):
-        action.link(folder / "student/own.ipynb", folder / "student/equal")
-    monkeypatch.setattr(shutil, "copy2", copy_half)
-    assert read_files(control.collect() / "student") == {}
-    assert "(on this computer: full)" in control.result["msg"]
 
 
 def test_a_file_that_changes_meanwhile_is_read_again_and_named_if_it_does_not_stop(control: ControlNode) -> None:
