@@ -21,8 +21,8 @@ name: summary
 type: aggregate
 short_description: which Pis were not finished or not brought up to date, why, and what to do
 description:
-  - After an update, a line for each Pi with its versions and smoke accuracy before and after (C(update) in its stats).
-  - Then a table of the Pis that are ready, but were not brought up to date (C(outdated) in their stats).
+  - After an update, a line for each updated Pi with its versions and smoke accuracy before and after.
+  - Then a table of the Pis that are ready, but were not brought up to date.
   - After a run that lost Pis, a table with a row for each of them, in words for readers who do not know Linux
     (failures.yml). If the environment variable C(MYNN_SUMMARY) names a file, the rows are written there, too, as JSON.
 author: The mynn-pi authors
@@ -31,6 +31,7 @@ author: The mynn-pi authors
 FAILURES = yaml.safe_load(Path(__file__).with_name("failures.yml").read_text(encoding="utf-8"))
 # Actions whose messages are worded on this computer.
 OURS = frozenset([*add_internal_fqcns(["assert", "fail"]), "pi_facts", "student_work"])
+SET_FACT = add_internal_fqcns(["set_fact"])
 HEADER = ("Pi", "why", "what to do")
 NOT_UP_TO_DATE = "READY, BUT NOT BROUGHT UP TO DATE"
 LONGEST = 300  # characters of a message in the table
@@ -121,7 +122,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         super().__init__()
         self.play: Any = None
         self.expected: dict[str, None] = {}  # Pis, in the inventory's order
-        self.updated: list[str] = []  # Pis to update
+        self.updated: dict[str, dict[str, Any]] = {}  # Pi → its update
+        self.outdated: dict[str, str] = {}  # Pi → why it was not brought up to date
         self.why: dict[str, tuple[str, str]] = {}
         self.items: dict[str, dict[str, Any]] = {}
         self.stopped_by = ""  # the Pi whose failure ended the play for all
@@ -129,10 +131,15 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Record the Pis of the play."""
         self.play = play
-        hosts = play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"]
-        self.expected |= dict.fromkeys(hosts)
-        if any(role.get_name() == "update" for role in play.roles):
-            self.updated = hosts
+        self.expected |= dict.fromkeys(play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"])
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Record what the roles system and update find out about a Pi. A module's own answer cannot forge this."""
+        facts = result.result.get("ansible_facts", {}) if result.task.action in SET_FACT else {}
+        if "__update_done" in facts:
+            self.updated[result.host.name] = facts["__update_done"]
+        if "__system_outdated" in facts:
+            self.outdated[result.host.name] = facts["__system_outdated"]
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Record a Pi that is unreachable."""
@@ -165,15 +172,17 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Show the tables. Ansible sets the exit code: 2 if a task failed, 4 if a Pi was unreachable."""
-        self._show_updates(stats)
+        if self.updated:
+            self._display.banner("UPDATED")
+        for name, update in self.updated.items():
+            self._display.display(f"{name}: {update_line(update)}")
         lost = [
             name for name in {**self.expected, **stats.processed} if stats.failures.get(name) or stats.dark.get(name)
         ]
-        reasons = {name: stats.custom.get(name, {}).get("outdated") for name in self.expected if name not in lost}
         outdated = [
             (name, *explain({"msg": reason}, "Refresh apt's lists", {"disk": "Its card"}))
-            for name, reason in reasons.items()
-            if reason
+            for name, reason in self.outdated.items()
+            if name not in lost
         ]
         self._show_table(NOT_UP_TO_DATE, outdated, "bright yellow")
         if not lost:
@@ -192,19 +201,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._display.display(
             f"\nNot finished: {', '.join([*lost, *waiting])}. Finished: {finished} of {len(self.expected)}."
         )
-
-    def _show_updates(self, stats: Any) -> None:
-        """Show a line for each Pi that was to be updated."""
-        if self.updated:
-            self._display.banner("UPDATED")
-        for name in self.updated:
-            line = "not finished" if name in stats.processed else "not touched"
-            if update := stats.custom.get(name, {}).get("update"):
-                try:
-                    line = update_line(update)
-                except (ArithmeticError, LookupError, TypeError, ValueError):
-                    line = "finished, but its summary cannot be read"
-            self._display.display(f"{name}: {line}")
 
     def _show_table(self, title: str, rows: list[tuple[str, str, str]], color: str) -> None:
         """Show a table, if it has rows."""

