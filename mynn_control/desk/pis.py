@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -151,11 +150,6 @@ def ago(when: float) -> str:
     return _("{duration} ago").format(duration=age(time.time() - when))
 
 
-def by_role(checks: Sequence[Check]) -> list[tuple[str, list[Check]]]:
-    """Return the checks in groups, each of consecutive ones from the same role."""
-    return [(role, list(group)) for role, group in groupby(checks, lambda check: check.role)]
-
-
 def day(when: float) -> str:
     """Return a date and time in words."""
     # Translators: a time, for Python's strftime. In numbers, as in %d.%m.%Y, since %B would be English.
@@ -180,4 +174,4 @@ def sums_of(folder: Path) -> dict[str, str]:
     return {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(folder).items()}
 
 
-for_templates(duration, age, ago, by_role, day, size, model)
+for_templates(duration, age, ago, day, size, model)

@@ -173,7 +173,7 @@ def test_a_desk_without_pis_opens_and_asks_those_that_are_added(tmp_path: Path, 
             page.get_by_label("Name", exact=True).fill(name)
             page.get_by_label("Address").fill("10.255.255.1" if name == "pi08" else "")
             page.get_by_role("button", name="Add", exact=True).click()
-            expect(page.locator(".states tbody tr")).to_have_count(2 if name == "pi08" else 1)
+            expect(page.locator("article")).to_have_count(2 if name == "pi08" else 1)
         path.write_text(path.read_text().replace("[pis]", "[pis]\npi09"))  # by a person
-        expect(page.locator(".states tbody tr")).to_have_count(3)
+        expect(page.locator("article")).to_have_count(3)
         expect(page.get_by_role("status")).to_be_hidden()
