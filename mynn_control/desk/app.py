@@ -158,10 +158,8 @@ class Server:
         try:
             with replacing(self.desk.kept.waiting, 0o600) as file:
                 await _receive(request, file)
-                file.flush()
-                with os.fdopen(os.dup(file.fileno()), "rb") as written:
-                    written.seek(0)
-                    await run_in_threadpool(backup.check, written)
+                file.seek(0)
+                await run_in_threadpool(backup.check, file)
         except backup.BackupError as error:
             return PlainTextResponse(str(error), HTTPStatus.CONFLICT)
         return PlainTextResponse("", background=BackgroundTask(os.kill, os.getpid(), signal.SIGTERM))

@@ -5,24 +5,21 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import shlex
 import subprocess
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible.inventory.manager import InventoryManager
-from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.inventory import detect_range, expand_hostname_range
-from ansible.vars.manager import VariableManager
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from mynn_control.desk.runs import Pis
+from mynn_control.desk.ways import ways
 from mynn_control.find import Proposal, is_host_name, is_reachable, proposals, search
-from mynn_control.own_files import RefusedError, beside, listed, parse, place, read, sources, take_over, write, written
+from mynn_control.own_files import RefusedError, beside, listed, parse, place, read, take_over, write, written
 from mynn_control.words import _, safe
 
 MOST = 100  # computers found in a search that are shown
@@ -106,34 +103,13 @@ class Inventory:
         return ""
 
 
-def class_language(path: Path, playbooks: Path) -> str:
-    """Return the setting `language` that most Pis have, or the general one before there are Pis.
-
-    playbooks: the folder with group_vars. AnsibleError: a setting cannot be read.
-    """
-    codes = Counter(str(of.get("language")) for of in _settings(path, playbooks).values())
-    return codes.most_common(1)[0][0]
-
-
-def _settings(path: Path, playbooks: Path) -> dict[str, dict[str, Any]]:
-    """Return each Pi's settings, or those of localhost if no Pi is listed yet."""
-    loader = DataLoader()
-    loader.set_basedir(str(playbooks))
-    manager = InventoryManager(loader, sources=sources(path))
-    settings = VariableManager(loader, manager)
-    names = manager.get_groups_dict().get("pis") or ["localhost"]
-    return {name: settings.get_vars(host=manager.get_host(name), include_hostvars=False) for name in names}
-
-
 def forget_key(path: Path, name: str) -> None:
     """Remove a Pi's SSH host key from this computer's known_hosts files. RefusedError: there is no such Pi."""
-    of = _settings(path, path.parent).get(name)
-    if not of:
+    way = next((way for way in ways(Pis(path)) if way.pi == name), None)
+    if not way:
         raise RefusedError(_("{name} is not in it.").format(name=name))
-    options = shlex.split(str(of.get("ansible_ssh_common_args", "")))
-    options += ["-p", str(of["ansible_port"])] if "ansible_port" in of else []
     run = partial(subprocess.run, check=True, capture_output=True, text=True, timeout=30)
-    said = run(["ssh", "-G", *options, "--", str(of.get("ansible_host", name))]).stdout
+    said = run([way.argv[0], "-G", *way.argv[1:-1]]).stdout
     ssh = dict(line.partition(" ")[::2] for line in said.splitlines())  # also from ~/.ssh/config
     known = ssh["hostname"] if ssh["port"] == "22" else f"[{ssh['hostname']}]:{ssh['port']}"
     for file in filter(os.path.exists, ssh["userknownhostsfile"].split()):

@@ -140,7 +140,8 @@ class Memory:
         """Return the saved runs, the latest first."""
         with self._opened() as database:
             database.row_factory = sqlite3.Row
-            runs = [dict(row) for row in database.execute("SELECT * FROM runs ORDER BY began DESC")]
+            sql = "SELECT began, name, chosen, how, messages, lost FROM runs ORDER BY began DESC"
+            runs = [dict(row) for row in database.execute(sql)]
         return [run | {column: json.loads(run[column]) for column in ("chosen", "messages", "lost")} for run in runs]
 
     def taken_off(self) -> list[str]:

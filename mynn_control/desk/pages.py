@@ -20,11 +20,12 @@ from mynn.words import VARIABLE, language, lessons_folder
 from mynn_control.desk import class_now, names, pis, tasks, work
 from mynn_control.desk.asking import WANTED, Answers, Asking
 from mynn_control.desk.backup import Kept
-from mynn_control.desk.inventory import Inventory, class_language, take_over_pis
+from mynn_control.desk.inventory import Inventory, take_over_pis
 from mynn_control.desk.memory import OWN_FILES, Memory, Seat
 from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, STOPPED, Pis, Run, again
 from mynn_control.desk.settings import Settings, take_over_settings
 from mynn_control.desk.wall import Wall
+from mynn_control.desk.ways import class_language
 from mynn_control.render import render
 from mynn_control.words import _, marked
 
@@ -143,7 +144,7 @@ class Desk:
         if (files := (self.inventory.state, self.settings.state)) != self._files:
             self._files = files
             with suppress(AnsibleError, OSError):  # Asking reports what is wrong with a file
-                os.environ[VARIABLE] = class_language(self.of.inventory, self.settings.path.parents[2])
+                os.environ[VARIABLE] = class_language(self.of, self.settings.path.parents[2])
             self.lessons = outline(self._lessons / lessons_folder(self._lessons))
 
     def _draw_run(self) -> None:
@@ -244,9 +245,7 @@ class Desk:
         return _("{run}: this has not ended yet. Wait for it, or stop it.").format(run=self.run.title)
 
     def _remembered(self) -> list[Run]:
-        kept = ("name", "chosen", "how", "messages", "lost", "began")
-        runs = [run for run in self.memory.runs() if run["name"] in PLAYBOOKS]
-        return [Run(doing="", **{name: run[name] for name in kept}) for run in runs]
+        return [Run(doing="", **run) for run in self.memory.runs() if run["name"] in PLAYBOOKS]
 
     def _cut_off(self) -> Run | None:
         """Return the run that was in progress when the last desk ended, and save that it was cut off."""

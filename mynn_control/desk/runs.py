@@ -135,9 +135,9 @@ class Run:
                     json.dump(self._asked(pis, settings, own), file)
                 self.password = ""
                 last = ""
+                if self.stopped:  # before the process existed
+                    self.process.terminate()
                 for line in self.process.stdout:
-                    if self.stopped:  # stop may have been called before the process existed
-                        self.process.terminate()
                     last = self._read(line) or last
                     news()
             self.lost = json.loads(summary.read_bytes()) if summary.exists() else []

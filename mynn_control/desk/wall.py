@@ -31,6 +31,7 @@ MANY = (6, 10)  # cards and pictures in a row if there are more cards; the page 
 # Size of the mosaic in rem (a 120th of the window's width).
 MOSAIC_WIDTH, MOSAIC_HEIGHT = 29.0, 48.0
 NOBODY = marked("There is nobody of that name.")
+read = lru_cache(maxsize=1000)(wall.read)  # each change on any Pi redraws the wall
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,6 @@ class Wall:
         self.answers, self.memory, self.test_set = answers, memory, test_set
         self._left_out: set[str] = set()  # places with an invalid text
         self._digits = ""  # the test set, as last written
-        if places := memory.taken_off():
-            print(f"Still taken off the wall: {printable(', '.join(places))}.")
 
     def cards(self) -> list[Card]:
         """Return the cards of all students who show something valid."""
@@ -132,12 +131,6 @@ def page(
 def percent(score: float) -> Markup:
     """Return a score (0 to 1) in percent, as HTML."""
     return Markup(in_figures(f"{score:.1%}"[:-1]) + "&#8239;%")
-
-
-@lru_cache(maxsize=1000)
-def read(text: str) -> wall.Shown:
-    """Parse what a student shows, with a cache, because each change on any Pi redraws the wall."""
-    return wall.read(text)
 
 
 def without_marks(name: str) -> str:

@@ -1,11 +1,13 @@
-"""SSH command of the desk for each Pi, from the same inventory and settings as an Ansible run."""
+"""Each Pi's SSH command and language, from the same inventory and settings as an Ansible run."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ansible import constants
@@ -44,14 +46,30 @@ class Way:
 
 def ways(pis: Pis, student: str = "") -> Iterator[Way]:
     """Yield how to reach each Pi, for all students or one. AnsibleError: a setting cannot be read."""
-    loader, playbooks = DataLoader(), str(PROJECT / "playbooks")
-    loader.set_basedir(playbooks)
+    for place, (host, variables) in enumerate(_variables(pis, PROJECT / "playbooks")):
+        if not host.implicit:
+            yield _way(host.name, place, variables, Templar(DataLoader(), variables), student)
+
+
+def class_language(pis: Pis, playbooks: Path) -> str:
+    """Return the setting `language` that most Pis have, or the general one before there are Pis.
+
+    playbooks: the folder with group_vars. AnsibleError: a setting cannot be read.
+    """
+    codes = Counter(str(variables.get("language")) for _host, variables in _variables(pis, playbooks))
+    return codes.most_common(1)[0][0]
+
+
+def _variables(pis: Pis, playbooks: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield each Pi and its variables, or the implicit localhost if no Pi is listed yet."""
+    loader = DataLoader()
+    loader.set_basedir(str(playbooks))
     inventory = InventoryManager(loader, sources=sources(pis.inventory))
     inventory.subset(pis.limit or None)
     settings = VariableManager(loader, inventory)
-    for place, host in enumerate(inventory.get_hosts("pis") if "pis" in inventory.groups else []):
-        variables = settings.get_vars(host=host, include_hostvars=False) | {"playbook_dir": playbooks}
-        yield _way(host.name, place, variables, Templar(loader, variables), student)
+    hosts = inventory.get_hosts("pis") if "pis" in inventory.groups else []
+    for host in hosts or [inventory.get_host("localhost")]:
+        yield host, settings.get_vars(host=host, include_hostvars=False) | {"playbook_dir": str(playbooks)}
 
 
 def _way(pi: str, place: int, variables: Mapping[str, Any], templar: Templar, student: str) -> Way:

@@ -384,7 +384,7 @@ def test_a_desk_that_was_killed_leaves_nothing_and_the_next_says_so(tmp_path: Pa
     with served(folder) as desk:
         page = desk.ask("/work").text
         assert CUT_OFF in page and AGAIN in page and '<section class="run"' in page
-        assert desk.desk.memory.runs()[0]["ended"]
+        assert desk.desk.memory.runs()[0]["how"]
         assert desk.ask("/stop", "", Origin="http://evil.example").status_code == 403
         assert desk.ask("/stop", "").status_code == 200 and CUT_OFF not in desk.ask("/work").text
 
