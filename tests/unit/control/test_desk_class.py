@@ -63,36 +63,46 @@ def test_an_invalid_answer_is_not_shown(answer: str) -> None:
     assert parsed(answer) is None
 
 
-@pytest.mark.parametrize(
-    ("seat", "word", "fault"),
-    [
-        (seat(said(program())), "Open", ""),
-        (seat(said(program(quiet=15))), "Quiet for 15 min", ""),
-        (seat(said(program(died="memory"))), "Open", "It ran out of memory."),
-        (seat(said(program(), program(died="stopped"))), "Open", "Lesson 1: the MNIST data set stopped unexpectedly."),
-        (seat(said(program(), free=50)), "Open", "Memory is short: let a lesson be ended."),
-        (seat(""), "No answer", "Wait for a minute; then switch it off and on."),
-        (
-            seat("stranger"),
-            "No answer",
-            "Another student's program on this Pi answers in its place: switch the Pi off and on.",
-        ),
-        (seat(said(program()), lost="no route", off=True), "Switched off", ""),
-        (seat(said(program()), lost="no route"), "Does not answer", "Check its power and its Wi-Fi."),
-        (
-            seat("", lost=NOT_SET_UP),
-            "Does not answer",
-            "It has no mynn-pi yet, or another version: set it up, on the tab Pis.",
-        ),
-        (
-            seat(said(program()), lost="SSH password was requested"),
-            "Does not answer",
-            "It wants a password: adopt it, on the tab Pis.",
-        ),
-    ],
-)
-def test_a_card_says_how_a_pi_is(seat: Card, word: str, fault: str) -> None:
-    assert (seat.pi, seat.word, list(seat.faults)) == ("pi-01", word, [fault] if fault else [])
+CARDS: list[tuple[dict[str, Any], str, str]] = [
+    ({"text": said(program())}, "Open", ""),
+    ({"text": said(program(quiet=15))}, "Quiet for 15 min", ""),
+    ({"text": said(program(busy=True))}, "Working", ""),
+    ({"text": said()}, "Nothing open", ""),
+    ({"text": said(program(died="memory"))}, "Open", "It ran out of memory."),
+    (
+        {"text": said(program(), program(died="stopped"))},
+        "Open",
+        "Lesson 1: the MNIST data set stopped unexpectedly.",
+    ),
+    ({"text": said(program(), free=50)}, "Open", "Memory is short: let a lesson be ended."),
+    ({"text": ""}, "No answer", "Wait for a minute; then switch it off and on."),
+    (
+        {"text": "stranger"},
+        "No answer",
+        "Another student's program on this Pi answers in its place: switch the Pi off and on.",
+    ),
+    ({"text": "{"}, "No answer", "Its answer is invalid."),
+    ({}, "No notebook server yet", ""),
+    ({"lost": None}, "Asking …", ""),
+    ({"lost": "no route", "off": True}, "Switched off", ""),
+    ({"lost": "no route"}, "Does not answer", "Check its power and its Wi-Fi."),
+    (
+        {"lost": NOT_SET_UP},
+        "Does not answer",
+        "It has no mynn-pi yet, or another version: set it up, on the tab Pis.",
+    ),
+    (
+        {"lost": "SSH password was requested"},
+        "Does not answer",
+        "It wants a password: adopt it, on the tab Pis.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "word", "fault"), CARDS)
+def test_a_card_says_how_a_pi_is(given: dict[str, Any], word: str, fault: str) -> None:
+    shown = seat(**given)
+    assert (shown.pi, shown.word, list(shown.faults)) == ("pi-01", word, [fault] if fault else [])
 
 
 MIXED = {"fours": True, "mean": False, "other": True}

@@ -230,22 +230,22 @@ def test_figures_that_make_no_sense_are_reported(tell: Any, tmp_path: Path, figu
     assert "The tests of pi03 ended before the first check." in page
 
 
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"updated": NOW - 40 * DAY}, "It has not checked for updates for 40 days."),
-        ({"throttled": 0x10000}, "Its supply voltage was too low"),
-        ({"servers": {"am": True, "pm": False}}, "The notebook server of pm is not running"),
-        ({"lessons": {"a": {"missing": ["a.ipynb"], "damaged": []}}}, "Missing: a.ipynb."),
-        ({"lessons": {"a": {"missing": [], "damaged": ["a.ipynb"]}}}, "Cannot be opened: a.ipynb."),
-        ({"pristine": {"part2.ipynb": "other"}}, "Lessons that differ from this computer's: part2.ipynb."),
-        ({"card": {"free": 120}}, "Its card is nearly full: 120 MB are free."),
-        ({"throttled": 0x10001}, "Its supply voltage is too low."),
-        ({"throttled": 0x2}, "It is too hot and runs slower."),
-        ({"memory": {"total": 447, "available": 59}}, "Only 59 MB of memory is free."),
-        ({"epoch": NOW - 5 * HOUR}, "Its clock is wrong."),
-    ],
-)
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"updated": NOW - 40 * DAY}, "It has not checked for updates for 40 days."),
+    ({"throttled": 0x10000}, "Its supply voltage was too low"),
+    ({"servers": {"am": True, "pm": False}}, "The notebook server of pm is not running"),
+    ({"lessons": {"a": {"missing": ["a.ipynb"], "damaged": []}}}, "Missing: a.ipynb."),
+    ({"lessons": {"a": {"missing": [], "damaged": ["a.ipynb"]}}}, "Cannot be opened: a.ipynb."),
+    ({"pristine": {"part2.ipynb": "other"}}, "Lessons that differ from this computer's: part2.ipynb."),
+    ({"card": {"free": 120}}, "Its card is nearly full: 120 MB are free."),
+    ({"throttled": 0x10001}, "Its supply voltage is too low."),
+    ({"throttled": 0x2}, "It is too hot and runs slower."),
+    ({"memory": {"total": 447, "available": 59}}, "Only 59 MB of memory is free."),
+    ({"epoch": NOW - 5 * HOUR}, "Its clock is wrong."),
+]
+
+
+@pytest.mark.parametrize(("changes", "sentence"), FAULTS)
 def test_a_fault_is_reported(changes: dict[str, Any], sentence: str) -> None:
     [found] = faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW, 250)
     assert found.what.startswith(sentence) and found.cure
