@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ DOTS = "••••"
 
 @dataclass(frozen=True)
 class Row:
-    """A setting on the page. shown: its value in the form control. own: whether the desk's file has it.
+    """A setting on the page. shown: its value in the form control, dots for secrets. own: the desk's file has it.
 
     where: its place in the teacher's file, if it is there; the page cannot change it then.
     """
@@ -104,7 +103,7 @@ class Settings:
                 if answer is None:
                     values.pop(name, None)
                 else:
-                    values[name] = value_of(self.known[name], answer, values.get(name))
+                    values[name] = value_of(self.known[name], answer)
             write(self.path, values)
         except (RefusedError, OSError) as error:
             return safe(f"{_('Nothing was saved.')} {error}")
@@ -121,15 +120,15 @@ def take_over_settings(path: Path) -> str:
     return ""
 
 
-def value_of(setting: Setting, answer: str, before: Any) -> Any:
-    """Return the value of a control's text. before: the saved value, with secrets. RefusedError: it is invalid."""
+def value_of(setting: Setting, answer: str) -> Any:
+    """Return the value of a control's text. RefusedError: it is invalid."""
     name, kind = setting.name, setting.option["type"]
     value: Any = answer
     is_yaml = kind in ("list", "dict")
     if not (re.sub(r"[\r\n\t]", "", answer) if is_yaml else answer).isprintable():
         raise RefusedError(_("{name} must be text, of characters that can be printed.").format(name=name))
     if is_yaml:
-        value = _revealed(name, _parsed(name, answer, TYPES[kind]), before)
+        value = _parsed(name, answer, TYPES[kind])
     elif kind == "bool":
         value = {"true": True, "false": False}.get(answer, answer)
     elif kind == "int" and WHOLE.fullmatch(answer):
@@ -159,33 +158,12 @@ def _parsed(name: str, answer: str, kind: type) -> Any:
     return value
 
 
-def _secrets(value: Any, use: Callable[[Any], Any]) -> Any:
-    """Return a copy of a value with `use(secret)` in place of each secret."""
+def _has_secret(value: Any) -> bool:
+    """Return whether a list or a table has a value under the name of a secret, at any depth."""
     if isinstance(value, list):
-        return [_secrets(one, use) for one in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: use(one) if SECRET.search(str(name)) and one not in ("", None) else _secrets(one, use)
-        for name, one in value.items()
-    }
-
-
-def _revealed(name: str, value: Any, before: Any) -> Any:
-    """Return a value with secrets of `before` in place of dots. The number after the dots says which."""
-    secrets: list[Any] = []
-    _secrets(before, secrets.append)
-
-    def reveal(one: Any) -> Any:
-        if not str(one).startswith(DOTS[0]):
-            return one
-        number = re.fullmatch(rf"{DOTS}([1-9][0-9]?)", str(one))
-        if not number or int(number[1]) > len(secrets):
-            wrong = _("{name}: {dots} stands for no password in the file: write the password in its place.")
-            raise RefusedError(wrong.format(name=name, dots=one))
-        return secrets[int(number[1]) - 1]
-
-    return _secrets(value, reveal)
+        return any(map(_has_secret, value))
+    named = value.items() if isinstance(value, dict) else ()
+    return any(one not in ("", None) if SECRET.search(str(name)) else _has_secret(one) for name, one in named)
 
 
 def row_of(of: Setting, values: Mapping[str, Any], where: str) -> Row:
@@ -196,9 +174,9 @@ def row_of(of: Setting, values: Mapping[str, Any], where: str) -> Row:
     own = of.name in values
     value = values[of.name] if own else None if TEMPLATE.search(of.default) else default
     differs = own and value != default
-    if of.option.get("no_log"):
-        return Row(of, "password", DOTS if value else "", differs, own)
     kind = of.option["type"]
+    if of.option.get("no_log") or _has_secret(value):
+        return Row(of, "secret yaml" if kind in ("list", "dict") else "password", DOTS if value else "", differs, own)
     shown = "" if value is None else str(value)
     control = {"bool": "checkbox", "int": "number", "list": "yaml", "dict": "yaml"}.get(kind, "text")
     if "choices" in of.option:
@@ -206,6 +184,5 @@ def row_of(of: Setting, values: Mapping[str, Any], where: str) -> Row:
     elif control == "checkbox":
         shown = "true" if value else ""
     elif control == "yaml":
-        numbers = count(1)
-        shown = dump(_secrets(value, lambda _: f"{DOTS}{next(numbers)}")).rstrip() if value else ""
+        shown = dump(value).rstrip() if value else ""
     return Row(of, control, shown, differs, own)
