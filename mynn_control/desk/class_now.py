@@ -37,17 +37,18 @@ PROGRAM = {
     "busy": {"type": "boolean"},
     "quiet": {"type": "integer", "minimum": 0, "maximum": 1 << 20},  # minutes
     "died": {"enum": ["", *DIED]},
+    "began": EPOCH,
 }
 CLOSED = {"additionalProperties": False}
-# Schema of a notebook server's answer (mynn_server). Servers of the last release send neither tasks nor times.
+# Schema of a notebook server's answer (mynn_server/teacher.py).
 ANSWER = CLOSED | of(
     {
-        "running": {"type": "array", "items": CLOSED | of(PROGRAM, began=EPOCH), "maxItems": 50},
+        "running": {"type": "array", "items": CLOSED | of(PROGRAM), "maxItems": 50},
         "free": MEGABYTES,
         "total": {**MEGABYTES, "minimum": 1},
-    },
-    tasks=by_name(rf"^{NAME}\Z", {"type": "boolean"}, MOST),
-    answered=EPOCH,
+        "tasks": by_name(rf"^{NAME}\Z", {"type": "boolean"}, MOST),
+        "answered": EPOCH,
+    }
 )
 
 
@@ -170,8 +171,7 @@ def line_of(program: Mapping[str, Any], answer: Mapping[str, Any], lessons: Mapp
     lesson = lessons.get(place.stem) if place.suffix == ".ipynb" else None
     if not lesson:
         return Line(printable(place.name, 60) or "?")
-    tried, since = answer.get("tasks", {}), max(program.get("began", 0), answer.get("answered", 0))
-    minutes = max(0, int((time.time() - since) / 60))
+    tried, minutes = answer["tasks"], max(0, int((time.time() - max(program["began"], answer["answered"])) / 60))
     if minutes > LONGEST:
         return Line(lesson.title, True)
     marks = "".join(MARKS[tried.get(task)] for task in lesson.tasks)

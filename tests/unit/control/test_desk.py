@@ -46,12 +46,10 @@ def test_only_the_desks_own_pages_can_use_it(desk: ServedDesk) -> None:
     """Another site's page in the teacher's browser cannot, even under a host name that leads to this computer."""
     name = desk.url.removeprefix("http://")
     assert desk.ask("/").status_code == desk.ask("/", Host=name.replace("127.0.0.1", "localhost")).status_code == 200
-    for path in ("/", "/wall", "/events/class", "/static/desk.js"):
-        for host in ("evil.example", "127.0.0.1", f"evil.example:{name.partition(':')[2]}"):
-            assert desk.ask(path, Host=host).status_code == 403
-    for path in ("/run/off", "/run/message", "/run/reset", "/stop", "/wall/take-off"):
-        for origin in ("http://evil.example", "null", "http://127.0.0.1:1", ""):
-            assert desk.ask(path, "pi-01/ada", Origin=origin).status_code == 403
+    for host in ("evil.example", "127.0.0.1", f"evil.example:{name.partition(':')[2]}"):
+        assert desk.ask("/", Host=host).status_code == 403
+    for path in (*desk.desk.forms, "/stop"):
+        assert desk.ask(path, "", Origin="http://evil.example").status_code == 403
         assert desk.ask(path, "x" * 70_000).status_code == 413
     assert desk.desk.run is None
 

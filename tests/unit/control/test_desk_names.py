@@ -102,9 +102,6 @@ def test_what_is_no_name_is_refused_and_nothing_is_saved(desk: ServedDesk) -> No
 def test_only_the_seats_of_the_desk_can_have_names(desk: ServedDesk) -> None:
     for seat in ("pi-03/ada", "pi-01/../ada", "pi-01", ""):
         assert desk.ask("/names", urlencode({seat: "Ada"})).status_code == 409
-    assert desk.ask("/names", "pi-01/ada=Ada", Origin="http://evil.example").status_code == 403
-    assert desk.ask("/names", "x" * 70_000).status_code == 413
-    assert desk.ask("/names/delete", "", Origin="null").status_code == 403
     assert desk.desk.memory.names() == {}
 
 

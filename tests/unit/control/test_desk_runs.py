@@ -101,35 +101,15 @@ def test_only_what_the_desk_offers_can_be_chosen(desk: ServedDesk) -> None:
     assert desk.desk.run is None and desk.desk.memory.runs() == []
 
 
-def test_a_reset_is_only_for_the_pis_that_were_looked_at(desk: ServedDesk) -> None:
-    desk.desk.run = Run("look", {"pi": "pi-01"}, "Finished.")
-    for chosen in ("", "pi=pi-02"):
-        assert desk.ask("/run/reset", chosen).text == "Look first at what a reset would touch."
-
-
-@pytest.mark.parametrize(
-    ("name", "chosen", "settings"),
-    [
-        ("handout", {"folder": "worksheets"}, {"student_work_handout": "handout/worksheets"}),
-        (
-            "restore",
-            {"pi": "pi-01", "collection": COLLECTION},
-            {"student_work_date": "2026-11-25_14-03-20", "student_work_from": "pi03.local"},
-        ),
+def test_a_choice_becomes_settings_of_the_playbook(desk: ServedDesk, tmp_path: Path) -> None:
+    own = {"desk_folder": f"{tmp_path}/dist/desk", "labels_folder": f"{tmp_path}/dist/labels"}
+    collection = {"student_work_date": "2026-11-25_14-03-20", "student_work_from": "pi03.local"}
+    for name, chosen, settings in (
+        ("handout", {"folder": "worksheets"}, {"student_work_handout": f"{tmp_path}/handout/worksheets"}),
+        ("restore", {"pi": "pi-01", "collection": COLLECTION}, collection),
         ("reset", {"passwords": "yes", "discard": ""}, {"reset_passwords": True, "reset_uncollected": False}),
-    ],
-)
-def test_a_choice_becomes_settings_of_the_playbook(
-    desk: ServedDesk, tmp_path: Path, name: str, chosen: dict[str, str], settings: dict[str, object]
-) -> None:
-    found = desk.desk._settings(Run(name, chosen))
-    own = {
-        name: str(tmp_path / f"dist/{folder}")
-        for name, folder in (("desk_folder", "desk"), ("labels_folder", "labels"))
-    }
-    if "student_work_handout" in settings:
-        settings = {"student_work_handout": str(tmp_path / str(settings["student_work_handout"]))}
-    assert found == own | settings
+    ):
+        assert desk.desk._settings(Run(name, chosen)) == own | settings
 
 
 def test_a_look_says_once_what_a_reset_would_touch() -> None:

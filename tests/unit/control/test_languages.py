@@ -95,15 +95,3 @@ def test_a_translation_that_loses_something_is_found(source: str, translation: s
 
 def test_a_translation_writes_numbers_as_its_language_does() -> None:
     assert faults("60,000 digits, 0.99 of them: 97.3 %", "60\u202f000 Ziffern, davon 0,99: 97,3 %") == []
-
-
-@pytest.mark.parametrize("code", TRANSLATED)
-@pytest.mark.parametrize("name", [*languages.SOURCES, "teach"])
-def test_a_catalog_is_whole_and_keeps_what_its_source_has(name: str, code: str) -> None:
-    """`python -m mynn_control.languages check` says the same of all of them."""
-    catalog = {message.id: pairs for message, pairs in languages.messages(languages.read(code, name))}
-    sources = {message.id for message in languages.sources(name) if message.id} if name != "teach" else set(catalog)
-    assert sources == catalog.keys(), "run `python -m mynn_control.languages update`"
-    pairs = [pair for both in catalog.values() for pair in both]
-    assert [source for source, translation in pairs if not translation] == []
-    assert [(source, faults(source, translation)) for source, translation in pairs if faults(source, translation)] == []
