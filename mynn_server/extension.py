@@ -35,11 +35,8 @@ LANGUAGE_SERVER = (
 )
 # page/bar.js has a link to the start page instead.
 LOGO = "@jupyter-notebook/application-extension:logo"
-# Paths are relative to the usual place of extensions: lab/extensions/NAME.
-OURS = [
-    {"name": f"mynn-{name}", "load": f"../../../start/{file}.js", "extension": "./extension"}
-    for name, file in (("start-page", "notebook"), ("keep", "keep"))
-]
+# The path is relative to the usual place of extensions: lab/extensions/NAME.
+OURS = {"name": "mynn", "load": "../../../start/extension.js", "extension": "./extension"}
 READ = 300  # seconds to receive a request that is too large, or comes without sign-in
 UPLOAD = 3600  # seconds to receive a student's request: 64 MB at 20 kB a second
 TOO_LARGE = marked("This is larger than {size} MB. Clear outputs of cells that show much, and save again.")
@@ -56,7 +53,7 @@ class Classroom(Configurable):
 
 def adapt(handler: Any, page: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of one of Jupyter's pages, adapted to a Pi."""
-    page["federated_extensions"] = [one for one in page["federated_extensions"] if one["name"] != LAB] + OURS
+    page["federated_extensions"] = [one for one in page["federated_extensions"] if one["name"] != LAB] + [OURS]
     page["disabledExtensions"] += [LAB, LAB_IN_MENU, *LANGUAGE_SERVER, LOGO]
     return page
 

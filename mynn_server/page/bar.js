@@ -1,6 +1,7 @@
 // Toolbar for pupils above Jupyter's pages: links to the start page and help; above a notebook also its title, the
 // kernel's state, and large run buttons. Jupyter's own bars are hidden (bar.css) until a pupil shows them.
 
+import { ours } from "./plugins.js";
 import { _, language } from "./words.js";
 
 const KEY = "mynn-jupyter"; // in localStorage: "shown" if Jupyter's own bars are visible
@@ -40,9 +41,9 @@ function control(kind, name, picture, words, attributes) {
 }
 
 /** Add the bar to a page; return its element for the memory. `library` loads one of the page's own libraries. */
-export async function addBar(app, library, top) {
+export async function addBar(app, library) {
   const [{ Widget }, apputils] = await Promise.all(["@lumino/widgets", "@jupyterlab/apputils"].map(library));
-  const style = make("link", "", { rel: "stylesheet", href: `${top}start/bar.css` });
+  const style = make("link", "", { rel: "stylesheet", href: ours("bar.css") });
   document.head.append(style);
   const memory = make("span", "mynn-memory", { hidden: "" });
   const middle = make("div", "mynn-middle");
@@ -50,10 +51,10 @@ export async function addBar(app, library, top) {
     "div",
     "mynn-bar",
     { role: "region", "aria-label": _("The lesson’s bar"), lang: language }, // Jupyter's page has its own language
-    control("a", "mynn-home", "home", _("Lessons"), { href: `${top}start/`, target: "mynn-start" }),
+    control("a", "mynn-home", "home", _("Lessons"), { href: ours("./"), target: "mynn-start" }),
     middle,
     memory,
-    control("a", "mynn-help", "help", _("Help"), { href: `${top}start/help.html`, target: "mynn-help" }),
+    control("a", "mynn-help", "help", _("Help"), { href: ours("help.html"), target: "mynn-help" }),
   );
   const place = app.shell.top.parent;
   const widget = new Widget({ node });
