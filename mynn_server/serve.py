@@ -23,7 +23,7 @@ from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import Any
 
 from mynn.words import _, language, marked
 from mynn_server import try_files
@@ -82,20 +82,18 @@ class Starting:
         self.began = time.monotonic()
         self.has_been_asked = False
         self.waiting: dict[socket.socket, Any] = {}  # by connection: its address
-        self.sending: dict[socket.socket, tuple[BinaryIO, float]] = {}  # by connection: file and deadline
+        self.sending: set[socket.socket] = set()  # connections that are being sent a file
         self.reading, self.writing = os.pipe()
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)  # so it ends if the program fails
         self.thread.start()
 
     def run(self) -> None:
-        """Answer until `end` is called, then send the rest of the files."""
+        """Answer until `end` is called."""
         try:
             self.answer()
         finally:
             self.ended.set()
-        while self.sending:
-            self.send(select.select([], self.sending, [], 1)[1])
 
     def answer(self) -> None:
         """Answer until `end` is called."""
@@ -103,7 +101,7 @@ class Starting:
         while True:
             room = [self.listening] if len(self.waiting) + len(self.sending) < MOST_CONNECTIONS else []
             waiting: list[Any] = [self.reading, *room, *new]
-            ready, free, _failed = select.select(waiting, self.sending, [], 1 if self.sending else None)
+            ready, _free, _failed = select.select(waiting, [], [], None if room else 1)
             if self.reading in ready:
                 return
             for one in ready:
@@ -116,7 +114,6 @@ class Starting:
                 else:
                     new.remove(one)
                     self.look_at(one)
-            self.send(free)
 
     def look_at(self, connection: socket.socket) -> None:
         """Answer a request for a page, close an abandoned connection, and let any other wait."""
@@ -138,28 +135,21 @@ class Starting:
         connection.close()
 
     def begin(self, connection: socket.socket, path: Path, headers: dict[str, str]) -> None:
-        """Start to send a file of the page /try/."""
+        """Start to send a file of the page /try/, in a thread of its own: the client may be slow."""
         connection.recv(HEAD)
         lines = ["HTTP/1.1 200 OK", *map(": ".join, headers.items()), "Connection: close", "", ""]
-        self.sending[connection] = path.open("rb"), time.monotonic() + try_files.TAKEN
         del self.waiting[connection]
-        with suppress(OSError):  # then sending the file fails, too
-            connection.send("\r\n".join(lines).encode())
+        self.sending.add(connection)
+        what = connection, path, "\r\n".join(lines).encode()
+        threading.Thread(target=self.send, args=what, daemon=True).start()
 
-    def send(self, free: list[socket.socket]) -> None:
-        """Send a chunk to each of these connections; close those that have the whole file, or have timed out."""
-        for connection, (file, until) in list(self.sending.items()):
-            is_going_on = time.monotonic() < until
-            if is_going_on and connection in free:
-                try:
-                    is_going_on = os.sendfile(connection.fileno(), file.fileno(), None, try_files.CHUNK) > 0
-                    self.sending[connection] = file, time.monotonic() + try_files.TAKEN
-                except OSError:
-                    is_going_on = False
-            if not is_going_on:
-                del self.sending[connection]
-                file.close()
-                connection.close()
+    def send(self, connection: socket.socket, path: Path, head: bytes) -> None:
+        """Send a head and a file, and close the connection, also if the client reads nothing for too long."""
+        with suppress(OSError), connection, path.open("rb") as file:
+            connection.settimeout(try_files.TAKEN)
+            connection.sendall(head)
+            connection.sendfile(file)
+        self.sending.discard(connection)
 
     def page(self) -> bytes:
         """Return the progress page, with the remaining time in steps of five seconds."""
