@@ -168,6 +168,11 @@ def died(kernel_id: str, why: str) -> None:
         kernels[kernel_id].end(why)
 
 
+def why(kernel_id: str) -> str:
+    """Return why a kernel died, as a sentence; empty if it has not died since a cell was last run."""
+    return kernels[kernel_id].died if kernel_id in kernels else ""
+
+
 def clear(kernel_id: str) -> None:
     """Forget the outputs of a kernel's cells."""
     if kernel_id in kernels:

@@ -18,7 +18,6 @@ from mynn_server import kept
 from mynn_server.language import is_ours
 from mynn_server.linux import killed_for_memory
 
-SHOWN = 600  # seconds for which a kernel's death is shown
 RESTART = 120  # seconds to wait for a kernel that is being restarted
 # Stored in English and translated for each page; for the desk, teacher.py replaces them by codes.
 OUT_OF_MEMORY = marked(
@@ -53,47 +52,27 @@ def reason_for(exit_status: int | None, killed: int) -> str:
     return OUT_OF_MEMORY if exit_status == -signal.SIGKILL and killed else STOPPED
 
 
-class Deaths:
-    """Recent deaths of kernels, with their reasons."""
-
-    def __init__(self) -> None:
-        self._noted: dict[str, tuple[float, str]] = {}  # by kernel: when, and why
-        self._killed = killed_for_memory()
-
-    def watch(self, manager: Any, kernel: str) -> None:
-        """Register callbacks that note when a kernel dies."""
-        for event in ("restart", "dead"):
-            manager.add_restart_callback(kernel, lambda: self._note(manager, kernel), event)
-
-    def _note(self, manager: Any, kernel: str) -> None:
-        """Note why a kernel has just died."""
-        killed, before = killed_for_memory(), self._killed
-        self._killed = killed
-        process = getattr(manager.get_kernel(kernel).provisioner, "process", None)
-        why = reason_for(getattr(process, "returncode", None), killed - before)
-        self._noted[kernel] = time.monotonic(), why
-        kept.died(kernel, why)
-
-    def why(self, kernel: str) -> str:
-        """Return why a kernel died, as a sentence; empty if it has not died lately."""
-        now = time.monotonic()
-        self._noted = {name: (when, why) for name, (when, why) in self._noted.items() if now - when < SHOWN}
-        return self._noted.get(kernel, (now, ""))[1]
-
-
-deaths = Deaths()
-
-
 class Kernels(AsyncMappingKernelManager):
     """Kernel manager. Kernels without a notebook start in the student's folder, not the server's working directory."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self._killed = killed_for_memory()
 
     async def start_kernel(self, *, path: Any = None, **options: Any) -> str:  # type: ignore[override]
         """Start a kernel at a path below the student's folder. Translated lessons start in the student's folder."""
         is_lesson = is_ours(str(path or "").partition("/")[0])
         kernel = str(await super().start_kernel(path=ROOT_FOLDER if is_lesson else path or ROOT_FOLDER, **options))
-        deaths.watch(self, kernel)
+        for event in ("restart", "dead"):
+            self.add_restart_callback(kernel, lambda: self._note_death(kernel), event)
         self.get_kernel(kernel).began = int(time.time())  # type: ignore[attr-defined]
         return kernel
+
+    def _note_death(self, kernel_id: str) -> None:
+        """Note why a kernel has just died."""
+        before, self._killed = self._killed, killed_for_memory()
+        process = getattr(self.get_kernel(kernel_id).provisioner, "process", None)
+        kept.died(kernel_id, reason_for(getattr(process, "returncode", None), self._killed - before))
 
     def start_watching_activity(self, kernel_id: str) -> None:
         """Watch a started kernel's activity, and keep its cells' outputs."""
@@ -132,7 +111,7 @@ class Kernels(AsyncMappingKernelManager):
 
 
 def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Yield each running kernel's notebook, whether it is busy, and why it died lately; and its manager."""
+    """Yield each running kernel's notebook, whether it is busy, and why it died; and its manager."""
     for session in sessions:
         identity = session["kernel"]["id"]
         try:
@@ -141,4 +120,4 @@ def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[tup
             continue
         busy = session["kernel"].get("execution_state") == "busy"
         about = {"path": session["path"], "session": session["id"], "kernel": identity}
-        yield {**about, "busy": busy, "died": deaths.why(identity)}, kernel
+        yield {**about, "busy": busy, "died": kept.why(identity)}, kernel

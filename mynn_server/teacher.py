@@ -9,7 +9,6 @@ import socket
 import struct
 import time
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +97,8 @@ def quiet_minutes(kernel: Any) -> int:
 
 def tasks_of(path: Path) -> dict[str, Any]:
     """Return whether each attempted task is right, and when the answers last changed, in seconds since 1970."""
-    when = changed(path)
-    return {"tasks": _rights(path, when), "answered": max(0, when // 10**9)}
+    rights = {name: answer.right for name, answer in progress(path).tasks.items()}
+    return {"tasks": rights, "answered": max(0, changed(path) // 10**9)}
 
 
 def changed(path: Path) -> int:
@@ -108,9 +107,3 @@ def changed(path: Path) -> int:
         return path.lstat().st_mtime_ns
     except OSError:
         return 0
-
-
-@lru_cache(maxsize=1)
-def _rights(path: Path, changed: int) -> dict[str, bool]:
-    """Return whether each attempted task is right. A new `changed` misses the cache, so the file is read again."""
-    return {name: answer.right for name, answer in progress(path).tasks.items()}
