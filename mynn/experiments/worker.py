@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
-from pathlib import Path
 from typing import Any
 
 from distributed import Worker
+from psutil import virtual_memory  # which distributed needs, too
 
 from mynn.errors import DataError
 from mynn.experiments.jobs import Digits
@@ -49,14 +48,8 @@ async def step_aside(least: int) -> None:
     short = 0
     while short < SHORT:
         await asyncio.sleep(EVERY)
-        short = short + 1 if free_mb() < least else 0
+        short = short + 1 if virtual_memory().available < least * 1_000_000 else 0
     leave("Stepping aside: memory is short.", 0)
-
-
-def free_mb() -> int:
-    """Return the available memory, MB."""
-    match = re.search(r"^MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.M)
-    return int(match[1]) * 1024 // 1_000_000 if match else 0
 
 
 def leave(reason: str, code: int) -> None:
