@@ -6,7 +6,7 @@
 
 `finished`: time when the lesson was last run to its end. `score`: best so far, 0 to 1, or null. `seconds`: computing
 time of its program until then, or null. A task has the name of the variable that its cell checks. A lesson's tasks are
-those of its original notebook. Version 1 had no tasks.
+those of its original notebook.
 
 Always read the file with `parse`, since pupils can write anything into it. Nothing here loads numpy: the notebook
 server uses it, too.
@@ -95,10 +95,10 @@ def parse(content: str | bytes) -> Record | None:
     """Parse the contents of the file. Return None unless the format is exactly ours."""
     try:
         stored = json.loads(content) if len(content) <= LARGEST else {}
-        parts = {1: {"lessons"}, VERSION: {"lessons", "tasks"}}[stored.pop("version")]
         lessons = {stem: Finished(**entry) for stem, entry in stored["lessons"].items()}
-        tasks = {name: Answer(**entry) for name, entry in stored.get("tasks", {}).items()}
-        whole = set(stored) == parts and max(len(lessons), len(tasks)) <= MOST
+        tasks = {name: Answer(**entry) for name, entry in stored["tasks"].items()}
+        whole = stored.keys() == {"version", "lessons", "tasks"} and stored["version"] == VERSION
+        whole &= max(len(lessons), len(tasks)) <= MOST
         whole &= all(map(STEM.fullmatch, lessons)) and all(re.fullmatch(NAME, name) for name in tasks)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None

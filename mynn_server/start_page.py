@@ -27,7 +27,7 @@ from mynn_server.linux import SHORT, memory, memory_of, read_regular
 from mynn_server.pages import FILES
 from mynn_server.programs import running
 
-WRITTEN_BY_LESSONS = (tasks.FILE, "my_progress.damaged.json", "on_the_wall.json")
+WRITTEN_BY_LESSONS = (tasks.FILE, "on_the_wall.json")
 LARGEST_MESSAGE = 4_000  # bytes of the teacher's message
 MOST_FILES = 500  # listed on the page
 

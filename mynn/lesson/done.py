@@ -16,8 +16,6 @@ from mynn.outline import outline
 from mynn.tasks import FILE, Answer, Finished, Record
 from mynn.words import _, in_figures, lessons_folder
 
-DAMAGED = "my_progress.damaged.json"
-
 
 def answered(task: str, *, right: bool, typed: str) -> None:
     """Record an answer to a task, unless it is wrong and an earlier one right. Print write errors, raise none."""
@@ -60,30 +58,22 @@ def finished(stem: str, score: float | None = None) -> None:
 
 
 def _write_down(change: Callable[[Record], None]) -> Record:
-    """Apply a change to the record, save it and return it."""
+    """Apply a change to the record, save it and return it. A file that is damaged stays as it is."""
     place, record = Path(FILE), Record()
     try:
         with locked(place.parent, PATIENCE):  # the pupil may have two lessons open
-            record = _read(place)
+            saved = tasks.parse(place.read_bytes()) if place.exists() else record
+            if saved is None:
+                print(_("{file} is damaged: rename it, and run this again to begin a new one.").format(file=FILE))
+            record = saved or record
             before = record.text()
             change(record)
-            if record.text() != before and max(len(record.tasks), len(record.lessons)) <= tasks.MOST:
+            if saved and record.text() != before and max(len(record.tasks), len(record.lessons)) <= tasks.MOST:
                 write_text(place, record.text())
     except OSError as error:
         print(_("This could not be written into {file} ({reason}).").format(file=FILE, reason=reason(error)))
         change(record)
     return record
-
-
-def _read(place: Path) -> Record:
-    """Return the saved record; an empty one if the file is missing or damaged."""
-    try:
-        record = tasks.parse(place.read_bytes())
-    except FileNotFoundError:
-        return Record()
-    if record is None:
-        _put_aside(place)
-    return record or Record()
 
 
 def _tasks_in_words(record: Record, stem: str) -> list[str]:
@@ -108,10 +98,3 @@ def next_lesson(stem: str, folder: Path) -> tuple[str, str] | None:
     if not later:
         return None
     return f"{later[0]}.ipynb", re.sub(r"[\[\]()<>`*_\\]", "", lessons[later[0]].title)[:100]
-
-
-def _put_aside(place: Path) -> None:
-    """Rename a damaged file, replacing an earlier damaged one."""
-    aside = place.replace(place.with_name(DAMAGED))
-    sentence = _("{file} is damaged; it is called {name} now, and a new one was begun.")
-    print(sentence.format(file=place.name, name=aside.name))
