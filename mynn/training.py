@@ -5,9 +5,7 @@ Public functions are also methods of `NeuralNetwork`: `network.fit(examples)`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,23 +33,9 @@ class Network(Protocol):
 
 
 Pair = tuple[ArrayLike, int]  # inputs, shape (input_nodes,), and label
-Block = tuple[NDArray[Any], Integers]  # rows, shape (n, input_nodes), and labels, shape (n,)
-
-
-@dataclass(frozen=True)
-class _Arrays:
-    """Examples as arrays: rows, shape (n, input_nodes), of pixels (bytes) or inputs; and labels, shape (n,)."""
-
-    rows: NDArray[Any]
-    labels: Integers
-
-    def __len__(self) -> int:
-        """Return the number of examples."""
-        return len(self.rows)
-
+Arrays = tuple[NDArray[Any], Integers]  # rows, shape (n, input_nodes), of pixels (bytes) or inputs; labels, shape (n,)
 
 _BY_KERNEL, _BY_NUMPY = 2000, 100  # examples between two calls of `progress`
-_STACKED = 1000  # pairs copied into one array at a time
 _EXPECTED = marked(
     "examples must be Examples, a list of pairs (inputs, label), or arrays of inputs and labels, not {value}"
 )
@@ -86,14 +70,12 @@ def fit(
     each would undo the other's work.
     """
     given = _arrays(examples, labels)
-    if not isinstance(given, Sequence | _Arrays | np.ndarray):
-        raise TypeError(_(_EXPECTED).format(value=checks.shown(examples)))
     checks.whole(marked("the number of epochs"), epochs)
     checks.weights(network.wih, network.who)
     if _in_training.setdefault(id(network), mine := object()) is not mine:
         raise RuntimeError(_("this network is being trained already: wait until that is done, or train another one"))
     try:
-        _fit(network, given, epochs, shuffle, seed, progress)
+        _fit(network, *given, epochs, shuffle, seed, progress)
     finally:
         del _in_training[id(network)]
     checks.weights(network.wih, network.who)
@@ -101,22 +83,23 @@ def fit(
 
 def _fit(
     network: Network,
-    examples: _Arrays | Sequence[Pair] | NDArray[Any],
+    rows: NDArray[Any],
+    labels: Integers,
     epochs: int,
     shuffle: bool,
     seed: int | None,
     progress: Callable[[int, int], object] | None,
 ) -> None:
     random = np.random.default_rng(seed)
-    count, size = len(examples), _BY_KERNEL if _kernel_serves(network) else _BY_NUMPY
+    count, size = len(rows), _BY_KERNEL if _kernel_serves(network) else _BY_NUMPY
     for epoch in range(epochs):
-        order = random.permutation(count) if shuffle else range(count)
-        done = epoch * count
-        for rows, labels in _in_order(examples, order, size):
-            _learn(network, rows, labels)
-            done += len(labels)
+        order = random.permutation(count) if shuffle else None
+        for first in range(0, count, size):
+            part = slice(first, first + size)  # a view, without a copy
+            which = part if order is None else order[part]
+            _learn(network, rows[which], labels[which])
             if progress:
-                progress(done, epochs * count)
+                progress(epoch * count + min(first + size, count), epochs * count)
 
 
 def outputs(network: Network, examples: Iterable[Pair]) -> Floats:
@@ -124,32 +107,33 @@ def outputs(network: Network, examples: Iterable[Pair]) -> Floats:
 
     Here and below, examples may also be an array, with labels as a separate array, as in `fit`.
     """
+    given: Any = examples
+    rows, _labels = _arrays(given, np.zeros(len(given), np.uint8) if _is_table(given) else None)
+    blocks = (rows[first : first + _BY_KERNEL] for first in range(0, len(rows), _BY_KERNEL))  # Ctrl-C waits for one
     none = np.empty((0, len(network.who)), network.who.dtype)
-    return np.concatenate([none, *(_outputs(network, rows) for rows, _ in _blocks(_unlabelled(examples)))])
+    return np.concatenate([none, *(_outputs(network, block) for block in blocks)])
 
 
 def predict(network: Network, examples: Iterable[Pair]) -> Integers:
     """Return the answer to each example, shape (n,): the index of its strongest output."""
-    return np.concatenate(
-        [np.empty(0, np.uint8), *(_answers(network, rows) for rows, _ in _blocks(_unlabelled(examples)))]
-    )
+    return outputs(network, examples).argmax(axis=1)
 
 
 def confusion(network: Network, examples: Iterable[Pair], labels: ArrayLike | None = None) -> Integers:
     """Return how often each label (row) got each answer (column): shape (output_nodes, output_nodes)."""
     counts = np.zeros((len(network.who), len(network.who)), np.int64)
-    for rows, right in _blocks(_arrays(examples, labels)):
-        checks.labels(right, len(counts))
-        np.add.at(counts, (right, _answers(network, rows)), 1)
+    rows, right = _arrays(examples, labels)
+    checks.labels(right, len(counts))
+    np.add.at(counts, (right, predict(network, rows)), 1)
     return counts
 
 
 def score(network: Network, examples: Iterable[Pair], labels: ArrayLike | None = None) -> float:
     """Return the fraction (0..1) of examples that are recognised. Raise ValueError without examples."""
-    right = [_answers(network, rows) == these for rows, these in _blocks(_arrays(examples, labels))]
-    if not right:
+    rows, right = _arrays(examples, labels)
+    if not len(right):
         raise ValueError(_("there is nothing to score: give at least one example"))
-    return float(np.concatenate(right).mean())
+    return float((predict(network, rows) == right).mean())
 
 
 def _kernel_serves(network: Network) -> bool:
@@ -178,30 +162,20 @@ def _outputs(network: Network, rows: NDArray[Any]) -> Floats:
     return np.array([np.ravel(network.query(_inputs(row))) for row in rows])  # mynn.book returns columns
 
 
-def _answers(network: Network, rows: NDArray[Any]) -> Integers:
-    """Return the index of the strongest output for each of the rows: see `_learn`."""
-    return _outputs(network, rows).argmax(axis=1)
-
-
-def _arrays(examples: Any, labels: ArrayLike | None) -> Any:
-    """Return arrays and `Examples` as _Arrays, and all other examples unchanged."""
+def _arrays(examples: Any, labels: ArrayLike | None) -> Arrays:
+    """Return any examples as arrays. Raise TypeError if they are none."""
     if labels is None and isinstance(examples, Examples):
-        return _Arrays(examples.pixels, examples.labels)
+        return examples.pixels, examples.labels
     if labels is None:
         if _is_table(examples):
             raise TypeError(_("an array of inputs needs its labels, too, as a second array"))
-        return examples
+        return _stacked(examples)
     rows = np.asarray(examples.pixels if isinstance(examples, Examples) else examples)
     right = np.asarray(labels)
     if right.shape != rows.shape[:1] or right.dtype.kind not in "iu":
         sentence = _("the labels must be {count} whole numbers, not {value}")
         raise TypeError(sentence.format(count=len(rows), value=checks.shown(labels)))
-    return _Arrays(rows, right)
-
-
-def _unlabelled(examples: Any) -> Any:
-    """Do as `_arrays`, but accept an array without labels."""
-    return _arrays(examples, np.zeros(len(examples), np.uint8) if _is_table(examples) else None)
+    return rows, right
 
 
 def _is_table(examples: Any) -> bool:
@@ -209,35 +183,13 @@ def _is_table(examples: Any) -> bool:
     return hasattr(examples, "__array__") and np.ndim(examples) == 2 and getattr(examples, "dtype", None) != np.object_
 
 
-def _in_order(examples: _Arrays | Sequence[Pair] | NDArray[Any], order: range | Integers, size: int) -> Iterator[Block]:
-    """Yield the examples in this order, as blocks of that size: see `_blocks`."""
-    for first in range(0, len(order), size):
-        which = order[first : first + size]
-        if not isinstance(examples, _Arrays):
-            yield _stacked([examples[index] for index in which])
-            continue
-        # a slice is a view, without a copy
-        some = slice(which.start, which.stop) if isinstance(which, range) else which
-        yield examples.rows[some], examples.labels[some]
-
-
-def _blocks(examples: _Arrays | Iterable[Pair]) -> Iterator[Block]:
-    """Yield the examples as blocks of (rows, labels).
-
-    Rows of arrays stay unchanged; those of pairs become an array of inputs, (n, inputs).
-    """
-    if isinstance(examples, _Arrays):  # in blocks, since the kernel ignores Ctrl-C within a call
-        yield from _in_order(examples, range(len(examples)), _BY_KERNEL)
-        return
+def _stacked(examples: Any) -> Arrays:
+    """Return pairs as arrays. Raise TypeError if one is not a pair, or not like the others."""
     if not isinstance(examples, Iterable):
         raise TypeError(_(_EXPECTED).format(value=checks.shown(examples)))
-    pairs = iter(examples)
-    while block := list(islice(pairs, _STACKED)):
-        yield _stacked(block)
-
-
-def _stacked(pairs: list[Pair]) -> Block:
-    """Return pairs as one block. Raise TypeError if one is not a pair, or not like the others."""
+    pairs = list(examples)
+    if not pairs:
+        return np.empty((0, 0)), np.empty(0, np.uint8)
     try:
         rows = np.array([inputs for inputs, _ in pairs], np.float64)
         labels = np.array([label for _, label in pairs])
