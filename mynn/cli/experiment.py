@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -143,14 +144,14 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace) -> int:
-    """Train networks or committees, in a folder reserved for these recipes."""
+    """Train networks or committees, in a folder of these recipes."""
     from mynn.experiments import record
 
     ways = record.KINDS[options.kind]
     recipes = {seed: ways[seed % len(ways)] for seed in range(options.seeds * len(ways))}
     digits = _digits(options, held_out=options.held_out)
-    folder = options.out / ("held-out" if options.held_out else "whole")
-    record.claim(folder, ways)
+    # Networks of a changed recipe are not resumed.
+    folder = options.out / f"{'held-out' if options.held_out else 'whole'}-{zlib.crc32(repr(ways).encode()):08x}"
     with _where(options) as (executor, bar):
         trained = list(record.train(recipes, digits, folder, bar, executor).values())
     scores = [record.together(trained[first : first + len(ways)]) for first in range(0, len(trained), len(ways))]

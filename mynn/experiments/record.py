@@ -32,7 +32,6 @@ import numpy as np
 
 from mynn.arrays import Bytes, Floats
 from mynn.distort import Distortion
-from mynn.errors import DataError
 from mynn.experiments.jobs import Digits, go_on, side_by_side
 from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.network import NeuralNetwork
@@ -95,16 +94,6 @@ COMMITTEE = tuple(Recipe(600, 30, normalisation=Normalisation(1.0, *size)) for s
 KINDS = {"record": (RECORD,), "overnight": (OVERNIGHT,), "sprint": (SPRINT,), "committee": COMMITTEE}
 
 
-def claim(folder: Path, recipes: tuple[Recipe, ...]) -> None:
-    """Create a folder for networks of these recipes. Raises DataError if it has networks of other recipes."""
-    ours, note = f"{recipes}\n", folder / "recipe.txt"
-    folder.mkdir(parents=True, exist_ok=True)
-    theirs = note.read_text(encoding="utf-8") if note.exists() else ""
-    if theirs != ours and (theirs or any(folder.glob("seed-*.npz"))):
-        raise DataError(f"{folder}: this folder has networks of another recipe; choose another, or remove this one")
-    note.write_text(ours, encoding="utf-8")
-
-
 @dataclass(frozen=True)
 class Epoch:
     """A job: train a network for one epoch. `number` counts from 0; `network` is None at 0."""
@@ -148,6 +137,7 @@ def train(
     called with the number of epochs done and the total. An executor trains elsewhere, such as on a class of Pis
     (cluster.py). Each epoch is a job, so the loss of a computer costs an epoch at most.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     jobs = [_next(recipe, seed, digits, folder) for seed, recipe in recipes.items()]
     done, total = sum(job.number for job in jobs), sum(recipe.epochs for recipe in recipes.values())
     trained: dict[int, Trained] = {}

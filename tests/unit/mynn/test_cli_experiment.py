@@ -70,15 +70,16 @@ def test_record_and_committee_train_resume_and_keep_recipes_apart(
     small, plain = record.Recipe(8, 2), record.Recipe(8, 1)
     kinds = {"committee": (small, replace(small, normalisation=Normalisation(1.0, 18.0))), "overnight": (plain,)}
     monkeypatch.setattr(record, "KINDS", record.KINDS | kinds)
-    votes, whole = tmp_path / "votes", tmp_path / "whole"
+    votes = tmp_path / "votes"
     assert experiment(small_mnist, votes, "committee", "--seeds", "2", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
+    (whole,) = votes.glob("whole-*")
     testing, alone = Digits(small_mnist).read()[1], printed["alone"]
     for seed, score in enumerate(alone):
-        network = NeuralNetwork.load(votes / f"whole/seed-{seed}-epoch-2.npz")
+        network = NeuralNetwork.load(whole / f"seed-{seed}-epoch-2.npz")
         assert network.score(kinds["committee"][seed % 2].normalised(testing)) == score
     assert len(alone) == 4 and printed["tested"] == 200
-    (votes / "whole/seed-0-epoch-x.npz").touch()
+    (whole / "seed-0-epoch-x.npz").touch()
     assert experiment(small_mnist, votes, "committee") == 0
     first = f"{printed['accuracies'][0]:.2%}"
     assert capsys.readouterr().out.splitlines() == [
@@ -86,11 +87,11 @@ def test_record_and_committee_train_resume_and_keep_recipes_apart(
         f"a network alone: {np.mean(alone[:2]):.2%} ({min(alone[:2]):.2%} to {max(alone[:2]):.2%})",
     ]
 
-    assert experiment(small_mnist, tmp_path, "overnight", "--seeds", "2") == 0
+    assert experiment(small_mnist, votes, "overnight") == 0
+    assert len([*votes.glob("whole-*")]) == 2
     for folder, arguments, message in (
-        (tmp_path, ["record"], "whole: this folder has networks of another recipe; choose another"),
-        (tmp_path, ["overnight", "--held-out"], "5000 of 500 digits cannot be held out"),
-        (whole / "recipe.txt", ["overnight"], "results cannot be saved here ("),
+        (votes, ["overnight", "--held-out"], "5000 of 500 digits cannot be held out"),
+        (whole / "seed-0-epoch-2.npz", ["overnight"], "results cannot be saved here ("),
     ):
         assert experiment(small_mnist, folder, *arguments) == 2
         assert message in capsys.readouterr().err
