@@ -39,15 +39,10 @@ def share(digits: Examples, number: int, two: bool) -> Examples:
     return digits[np.sort(np.concatenate([by_label[at : at + size] for at in (first, first + size * SHARES)]))]
 
 
-def learn(network: NeuralNetwork, own: Examples, rounds: int) -> None:
-    """Learn from the digits of the round that comes after so many."""
-    network.fit(own[np.arange(rounds * DIGITS, (rounds + 1) * DIGITS) % len(own)])
-
-
 def learnt(weights: bytes, own: Examples, rounds: int) -> bytes:
-    """Return what a round makes of the weights, in one browser."""
+    """Return the weights after one more round in one browser, which learns from its next digits."""
     network = received(weights)
-    learn(network, own, rounds)
+    network.fit(own[np.arange(rounds * DIGITS, (rounds + 1) * DIGITS) % len(own)])
     return sent(network)
 
 
@@ -60,11 +55,3 @@ def together(shares: list[Examples], seed: int, rounds: int = ROUNDS) -> NeuralN
             average.add(learnt(weights, own, done))
         weights = average.mean()
     return received(weights)
-
-
-def alone(own: Examples, seed: int, rounds: int = ROUNDS) -> NeuralNetwork:
-    """Return the network of one who goes on alone."""
-    network = untrained(seed)
-    for done in range(rounds):
-        learn(network, own, done)
-    return network
