@@ -1,10 +1,10 @@
 // Drawing surface that the pads in lessons share with the page /try/: an SVG sheet for pen, finger, mouse or keys, the
-// drawing as a raster image, the network's view of it, and the answer in words.
+// drawing as a raster image, the network's view of it, and the answer in words and in bars.
 
 import { frame } from "./frame.js";
-import { addButton, addSvg, onStrokes } from "./live.js";
+import { add, addButton, addSvg, onStrokes } from "./live.js";
 import { SIDE, strongest } from "./network.js";
-import { _, withArticle } from "./words.js";
+import { _, inFigures, withArticle } from "./words.js";
 
 const SHEET = 560; // side of the sheet, in SVG units
 const PEN = 48; // width of a line, in SVG units: after framing about as in MNIST
@@ -58,6 +58,22 @@ export function inWords(outputs, strokes) {
   if (outputs[first] < 0.5) return withArticle(_("I am not sure. Is it a {first}, or a {second}?", { first, second }));
   if (outputs[second] >= 0.5) return withArticle(_("It could be a {first}, but also a {second}.", { first, second }));
   return withArticle(_("This is a {digit}.", { digit: first }));
+}
+
+// Fills ten elements, one for each output, with a digit, a bar and a number. Returns a function that shows outputs.
+export function addBars(elements) {
+  const bars = elements.map((element, digit) => {
+    element.classList.add("mynn-pad-bar");
+    add(element, "span", { textContent: digit });
+    const fill = add(add(element, "span", { className: "mynn-pad-track" }), "span", { className: "mynn-pad-fill" });
+    return { element, fill, number: add(element, "span", { className: "mynn-pad-number" }) };
+  });
+  return (outputs) =>
+    bars.forEach(({ element, fill, number }, digit) => {
+      fill.style.setProperty("--output", outputs?.[digit] ?? 0);
+      number.textContent = outputs ? inFigures(outputs[digit], 2) : "–";
+      element.classList.toggle("mynn-pad-best", Boolean(outputs) && digit === strongest(outputs));
+    });
 }
 
 // Calls `show` with the latest strokes, once per frame at most: a pen sends points more often.

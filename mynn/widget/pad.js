@@ -3,30 +3,13 @@
 
 import { add, addButton, leaveByEscape } from "../live.js";
 import { Network, SIDE, scale } from "../network.js";
-import { HELP, calmly, eye, inWords, paper, seen } from "../paper.js";
-import { _, inFigures, language, withArticle } from "../words.js";
+import { HELP, addBars, calmly, eye, inWords, paper, seen } from "../paper.js";
+import { _, language, withArticle } from "../words.js";
 
 const PATIENCE = 3000; // milliseconds to wait for the program's answer before the pad shows BUSY
 const BUSY = _("No answer yet. Wait, or run this lesson again."); // two lines on a phone, like every message
 
 const pixelsOf = (strokes) => seen(strokes) ?? new Uint8Array();
-
-// Adds a bar for each output. Returns a function that shows outputs.
-function bars(parent) {
-  const table = add(parent, "div", { className: "mynn-pad-bars" });
-  const rows = Array.from({ length: 10 }, (_, digit) => {
-    add(table, "span", { textContent: digit });
-    const bar = add(add(table, "div", { className: "mynn-pad-track" }), "div", { className: "mynn-pad-bar" });
-    return { bar, number: add(table, "span") };
-  });
-  return (outputs) =>
-    rows.forEach(({ bar, number }, digit) => {
-      const output = outputs[digit] ?? 0;
-      bar.style.setProperty("--output", output);
-      bar.classList.toggle("mynn-pad-best", outputs.length > 0 && output === Math.max(...outputs));
-      number.textContent = outputs.length ? inFigures(output, 2) : "";
-    });
-}
 
 // Adds the buttons that store a drawing, and a status line. Returns a function that updates them.
 function keeper(parent, keep, takeBack) {
@@ -98,7 +81,7 @@ function render({ model, el }) {
     const sentence = inWords(outputs, drawn);
     if (says.textContent !== sentence) says.textContent = sentence; // only changes: screen readers read it aloud
     showSeen(pixels ?? new Uint8Array(SIDE * SIDE));
-    showOutputs(outputs ?? []);
+    showOutputs(outputs);
   }
 
   function learnt() {
@@ -125,7 +108,8 @@ function render({ model, el }) {
   const sight = add(grid, "div", { className: "mynn-pad-sight" });
   add(sight, "div", { textContent: _("The network sees") });
   const showSeen = eye(sight);
-  const showOutputs = bars(grid);
+  const bars = add(grid, "div", { className: "mynn-pad-bars" });
+  const showOutputs = addBars(Array.from({ length: 10 }, () => add(bars, "div")));
   let network;
   model.on("change:weights", learnt);
   model.on("msg:custom", ({ sent, kept }) => {

@@ -3,7 +3,7 @@
 
 import { add, addButton } from "./live.js";
 import { Network, damage, scale, strongest, targetsFor } from "./network.js";
-import { eye, inWords, paint, seen } from "./paper.js";
+import { addBars, eye, inWords, paint, seen } from "./paper.js";
 import { $, addPad, rove, showTrouble, write } from "./shared.js";
 import { _, inFigures, ngettext, withArticle } from "./words.js";
 
@@ -24,12 +24,8 @@ const showSeen = eye($("sight"));
 const inside = add($("inside"), "canvas", { width: 28, height: 28, className: "mynn-pad-seen" });
 inside.setAttribute("role", "img");
 inside.setAttribute("aria-labelledby", "inside-title");
-const bars = Array.from({ length: 10 }, (_, digit) => {
-  const button = addButton($("bars"), { className: "bar" }, () => look({ digit }));
-  add(button, "span", { textContent: digit });
-  const fill = add(add(button, "span", { className: "track" }), "span", { className: "fill" });
-  return { button, fill, value: add(button, "span", { className: "value" }) };
-});
+const bars = Array.from({ length: 10 }, (_, digit) => addButton($("bars"), {}, () => look({ digit })));
+const showOutputs = addBars(bars);
 rove($("bars"));
 const all = addButton($("damage"), { textContent: _("Switch all on"), hidden: true }, () => {
   off.clear();
@@ -77,19 +73,10 @@ function show() {
   const inputs = pixels && scale(pixels);
   const outputs = inputs && damaged.query(inputs);
   write($("says"), inWords(outputs, drawn));
-  showBars(outputs);
+  showOutputs(outputs);
+  bars.forEach((bar, digit) => bar.setAttribute("aria-pressed", looking?.digit === digit));
   showNodes(inputs && network.signals(inputs).hidden);
   showInside();
-}
-
-function showBars(outputs) {
-  bars.forEach(({ button, fill, value }, digit) => {
-    const output = outputs?.[digit] ?? 0;
-    fill.style.setProperty("--output", output);
-    value.textContent = outputs ? inFigures(output, 2) : "–";
-    button.classList.toggle("best", Boolean(outputs) && digit === strongest(outputs));
-    button.setAttribute("aria-pressed", looking?.digit === digit);
-  });
 }
 
 function showNodes(signals) {

@@ -144,7 +144,8 @@ def test_a_digit_drawn_with_the_mouse_is_recognised_and_its_strokes_undone(page:
     expect(says).to_have_text("This is a 4.")
     best = page.locator(".mynn-pad-best")
     assert best.count() == 1
-    assert best.evaluate("bar => bar.clientWidth / bar.parentElement.clientWidth") > 0.5
+    fill = best.locator(".mynn-pad-fill")
+    assert fill.evaluate("bar => bar.clientWidth / bar.parentElement.clientWidth") > 0.5
     page.screenshot(path=ROOT / "dist/screenshots/pad.png")
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".mynn-pad-paper polyline")).to_have_count(1)

@@ -118,7 +118,7 @@ def test_a_drawing_is_answered_and_the_network_is_looked_into_and_damaged(page: 
     draw(page, 4, way)
     says, bars, nodes = page.locator("#says"), page.locator("#bars"), page.locator("#nodes")
     expect(says).to_have_text("This is a 4.")
-    assert page.locator(".bar.best").inner_text().startswith("4")
+    assert page.locator(".mynn-pad-best").inner_text().startswith("4")
     answers = bars.inner_text()
     bright = [place for place, node in enumerate(nodes.locator("button").all()) if signal(node) > 0.5]
     assert 3 < len(bright) < 47
