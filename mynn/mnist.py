@@ -37,13 +37,6 @@ _WORTH_KEEPING = 1000  # least number of digits to cache: fewer are parsed fast 
 
 _VALUES = {b"%d" % value: value for value in range(256)}
 
-# Messages for a label, and for a pixel.
-_NOT_WHOLE = (
-    marked("the label is {shown}, which is not a whole number"),
-    marked("pixel {number} is {shown}, which is not a whole number"),
-)
-_OUTSIDE = marked("the label is {shown}, outside 0 to 9"), marked("pixel {number} is {shown}, outside 0 to 255")
-
 
 @dataclass(frozen=True)
 class Examples:
@@ -200,7 +193,8 @@ def _parsed(file: idx.File, path: Path, limit: int | None) -> tuple[Bytes, bool]
         except KeyError:
             row = b""
         if len(row) != _NUMBERS or row[0] >= LABELS:
-            row = _parsed_with_care(fields, _("{path}, line {number}").format(path=path, number=number))
+            sentence = _("{path}, line {number}: {wrong}; correct that line, or fetch the file again")
+            raise DataError(sentence.format(path=path, number=number, wrong=_what_is_wrong(fields)))
         rows += row
     whole = not file.read(1)
     if not rows:
@@ -208,30 +202,11 @@ def _parsed(file: idx.File, path: Path, limit: int | None) -> tuple[Bytes, bool]
     return np.frombuffer(rows, np.uint8).reshape(-1, _NUMBERS), whole
 
 
-def _parsed_with_care(fields: list[bytes], where: str) -> bytes:
-    """Parse a line that may have spaces and leading zeros. Raise DataError that says what is wrong with it."""
-    fields = [field.strip() for field in fields]
-    wrong = _what_is_wrong(fields)
-    if wrong:
-        sentence = _("{wrong}; correct that line, or fetch the file again")
-        raise DataError(f"{where}: " + sentence.format(wrong=wrong))
-    return bytes(map(int, fields))
-
-
-def _what_is_wrong(fields: list[bytes]) -> str | None:
-    if fields == [b""]:
-        return _("the line is blank")
+def _what_is_wrong(fields: list[bytes]) -> str:
     if len(fields) != _NUMBERS:
-        short = _("the line is too short: {count} numbers, not 785 (a label and 784 pixels)")
-        long = _("the line is too long: {count} numbers, not 785 (a label and 784 pixels)")
-        return (short if len(fields) < _NUMBERS else long).format(count=len(fields))
-    for index, field in enumerate(fields):
-        shown = repr(field[:20].decode("utf-8", "replace"))
-        if not field.removeprefix(b"-").isdigit():
-            wrong = _NOT_WHOLE
-        elif field.startswith(b"-") or len(field) > 20 or int(field) > (255 if index else LABELS - 1):
-            wrong = _OUTSIDE
-        else:
-            continue
-        return _(wrong[index > 0]).format(number=index, shown=shown)
-    return None
+        return _("this is not 785 numbers (a label and 784 pixels), but {count}").format(count=len(fields))
+    most = [LABELS - 1] + [255] * PIXELS
+    pixel = next(place for place, field in enumerate(fields) if _VALUES.get(field, 256) > most[place])
+    label = _("the label is {shown}, and not a whole number from 0 to 9")
+    sentence = _("pixel {number} is {shown}, and not a whole number from 0 to 255") if pixel else label
+    return sentence.format(number=pixel, shown=repr(fields[pixel][:20].decode("utf-8", "replace")))

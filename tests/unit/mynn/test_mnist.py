@@ -38,7 +38,7 @@ def test_lines_beyond_the_limit_are_not_read(tmp_path: Path) -> None:
     path.write_text(text_of(rows) + "a bad line\n")
     for limit in (1, 60):
         assert has(read_csv(path, limit=limit), rows[:limit])
-    with pytest.raises(DataError, match="line 61: the line is too short: 1 numbers, not 785"):
+    with pytest.raises(DataError, match="line 61: this is not 785 numbers .*, but 1;"):
         read_csv(path, limit=61)
 
 
@@ -52,22 +52,17 @@ def test_a_missing_or_empty_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="this file is empty"):
         read_csv(path)
     path.write_text("0," * 3_000_000)  # a line longer than the reader's buffer
-    with pytest.raises(DataError, match=r"line 1: the line is too long"):
+    with pytest.raises(DataError, match=r"line 1: this is not 785 numbers .*, but \d+;"):
         read_csv(path)
 
 
 def simply_parsed(text: bytes) -> list[list[int]] | None:
     """Parse a text in the simplest way; return None if it must be refused."""
-    rows = []
-    for line in text.removesuffix(b"\n").split(b"\n"):
-        fields = [field.strip() for field in line.split(b",")]
-        if len(fields) != 785 or not all(field.isdigit() for field in fields):
-            return None
-        row = [int(field[-4300:]) for field in fields]  # Python refuses longer ones; these are ones all the way
-        if row[0] > 9 or max(row) > 255:
-            return None
-        rows.append(row)
-    return rows
+    lines = [line.rstrip(b"\r").split(b",") for line in text.removesuffix(b"\n").split(b"\n")]
+    allowed = {b"%d" % value for value in range(256)}
+    if not all(len(fields) == 785 and allowed.issuperset(fields) and len(fields[0]) == 1 for fields in lines):
+        return None
+    return [list(map(int, fields)) for fields in lines]
 
 
 FIELDS = st.sampled_from(
