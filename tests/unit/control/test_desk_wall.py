@@ -143,7 +143,7 @@ Pim Sofía Tariq Theo Yuki Zoë Ömer
 """
 
 
-@pytest.mark.parametrize("count", [0, 3, 30])
+@pytest.mark.parametrize("count", [0, 3, pytest.param(30, marks=pytest.mark.slow)])
 def test_all_cards_fit_on_a_projectors_screen(mnist: Path, count: int, browser_page: Page, desk: ServedDesk) -> None:
     """With everything that a card can show. The picture of thirty is for the manual."""
     examples = read_csv(mnist / "mnist_test.csv", 1000)

@@ -47,7 +47,7 @@ int main(void) {
 """
 
 
-@pytest.fixture(scope="module", params=["as here", "a Pi Zero's"])
+@pytest.fixture(scope="module", params=["as here", pytest.param("a Pi Zero's", marks=pytest.mark.slow)])
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The kernel as it is, and compiled for this computer, but from the code that a Pi Zero has."""
     if request.param == "as here":
@@ -199,6 +199,7 @@ def pi_zero(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [RUNNER, "-cpu", "arm1176", str(folder / "program")]
 
 
+@pytest.mark.slow
 def test_a_pi_zero_reaches_the_same_weights_and_distorts_to_the_same_bytes(mnist: Path, pi_zero: list[str]) -> None:
     few, network = read_csv(mnist / "mnist_train.csv", 500), NeuralNetwork(784, 50, 10, 0.1, seed=1)
     random, distortion = np.random.default_rng(5), Distortion()

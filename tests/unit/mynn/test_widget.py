@@ -139,6 +139,7 @@ def draw(page: Page, strokes: Strokes) -> None:
     drag(page.locator(".mynn-pad-paper"), strokes)
 
 
+@pytest.mark.slow
 def test_a_digit_drawn_with_the_mouse_is_recognised_and_its_strokes_undone(page: Page, says: Locator) -> None:
     draw(page, FOUR)
     expect(says).to_have_text("This is a 4.")
@@ -159,6 +160,7 @@ def test_a_digit_drawn_with_the_mouse_is_recognised_and_its_strokes_undone(page:
     expect(says).to_have_text("This is a 7.")
 
 
+@pytest.mark.slow
 def test_on_a_phone_answer_and_bars_are_above_the_paper_and_a_tap_keeps_the_drawing(
     page: Page, says: Locator, work: Path
 ) -> None:
@@ -184,6 +186,7 @@ def test_on_a_phone_answer_and_bars_are_above_the_paper_and_a_tap_keeps_the_draw
     expect(page.locator(".mynn-pad-kept")).to_contain_text("The 4 is taken back. 0 drawings in my_digits.csv.")
 
 
+@pytest.mark.slow
 def test_a_digit_is_drawn_and_kept_with_keys_that_do_not_reach_the_notebook(
     page: Page, says: Locator, work: Path
 ) -> None:

@@ -279,6 +279,7 @@ def test_files_are_uploaded_and_never_overwritten(page: Page, server: Server, tm
     assert (server.home / "notebooks" / second).read_bytes() == bytes(range(256))
 
 
+@pytest.mark.slow
 def test_the_page_asks_again_if_the_pi_does_not_answer(page: Page) -> None:
     page.route("**/start/status", lambda route: route.abort(), times=1)
     page.reload()

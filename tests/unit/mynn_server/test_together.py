@@ -119,6 +119,7 @@ def test_thirty_browsers_teach_one_network_and_it_is_no_matter_who_is_first(
     assert weights == sent(together(shares, 1, FEW))
 
 
+@pytest.mark.slow
 def test_more_browsers_read_more_and_most_if_each_has_digits_of_its_own(mnist: Path) -> None:
     """The manual has the table; here, a third of its rounds."""
     training, testing = read_csv(mnist / "mnist_train.csv", 10_000), read_csv(mnist / "mnist_test.csv")
@@ -203,6 +204,7 @@ def interrupt(route: Route) -> None:
     route.abort()
 
 
+@pytest.mark.slow
 def test_two_pupils_join_and_the_projector_shows_what_all_recognise(server: Server, chromium: None) -> None:
     """The pupils have no password. On a busy computer, a round takes a second."""
     with open_browser(offline=True) as browser:

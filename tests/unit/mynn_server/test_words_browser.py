@@ -180,6 +180,7 @@ def assert_translated_and_whole(page: Page, name: str, root: str = "html") -> No
     assert (cut_off, wide) == ({width: [] for width in WIDTHS}, [])
 
 
+@pytest.mark.slow
 def test_the_page_for_signing_in_and_the_page_try(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/login")
     expect(page.locator("html")).to_have_attribute("lang", "de")
@@ -225,6 +226,7 @@ def test_classes_of_ones_own(page: Page, server: Server) -> None:
     assert_translated_and_whole(page, "own-tested")
 
 
+@pytest.mark.slow
 def test_a_lesson(page: Page, server: Server) -> None:
     sign_in(page, server.url, PASSWORD)
     expect(page.locator(".lesson")).to_be_visible()

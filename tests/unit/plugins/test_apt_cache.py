@@ -74,6 +74,7 @@ def test_it_listens_on_the_loopback_until_the_last_playbook_ends(tmp_path: Path,
     second.kill()  # the port closes, as after every test
 
 
+@pytest.mark.slow
 def test_a_port_that_serves_something_else_is_reported(tmp_path: Path, port: int) -> None:
     with free_server() as other:
         playbook = Playbook(tmp_path / "apt", int(other.getsockname()[1]))
