@@ -51,19 +51,6 @@ def test_two_checkouts_do_not_disturb_each_other(fleet: Fleet, tmp_path: Path) -
             assert free_block(kind) not in (block, ADDRESS)
 
 
-def test_what_ends_an_earlier_versions_pis_is_kept_while_they_run(tmp_path: Path) -> None:
-    fleet = Fleet(tmp_path / "state")
-    (fleet.state.pis / "pi-01").mkdir(parents=True)
-    fleet.state.key.touch()
-    settings = '{"suite": "trixie", "address": "127.77.11.0", "publish": [8888], "delay_ms": 0, "clock": ""}'
-    (fleet.state.folder / "fleet.json").write_text(settings)
-    with socket.create_server(("127.77.11.1", SSH_PORT)), pytest.raises(VirtualError, match=r"at 127\.77\.11\.1, so"):
-        fleet.down()
-    assert fleet.state.key.exists() and fleet.state.numbers() == [1]
-    fleet.down()
-    assert not fleet.state.folder.exists()
-
-
 @pytest.mark.parametrize("seconds", [0.4, 1.5])
 def test_down_after_a_killed_up_leaves_nothing(tmp_path: Path, seconds: float) -> None:
     fleet = Fleet(tmp_path / "state", address="127.77.10.0")
