@@ -6,12 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.mynn.pi.plugins.callback.summary import NOT_UP_TO_DATE
-from tests.support.classroom import ROOT, Classroom, on, recap, root, serves
-from tests.support.playbook_run import PlaybookRun
+from tests.support.classroom import Classroom, on, recap, root, serves
 
 # An apt repository on the Pi, with one package.
 CONFFILE = "/etc/mynn-test.conf"
-# Build version $1 of the package, whose conffile contains the version; $2 is run after its installation.
+# Build version $1 of the package, whose conffile contains the version.
 BUILD = r"""
 set -eu
 mkdir -p /srv/mynn-test
@@ -21,8 +20,6 @@ mkdir -p tree/DEBIAN tree/etc tree/usr/share/mynn-test
 echo "version $1" >tree/etc/mynn-test.conf
 echo /etc/mynn-test.conf >tree/DEBIAN/conffiles
 head -c 1000000 /dev/urandom >tree/usr/share/mynn-test/$1
-printf '#!/bin/sh\n%s\n' "${2:-true}" >tree/DEBIAN/postinst
-chmod 0755 tree/DEBIAN/postinst
 cat >tree/DEBIAN/control <<END
 Package: mynn-test
 Version: $1
@@ -90,22 +87,3 @@ def test_all_are_updated_and_an_edited_file_is_kept_and_named(
     began = [output.index(f"ok: [{name}]") for name in (FIRST, NEXT)]
     assert output[began[0] : began[1]].count("TASK [verify : Test each Pi") == 1
     assert serves(canary)
-
-
-@pytest.mark.long
-def test_a_power_cut_during_an_update(three: Classroom, canary: Classroom, own_report: list[str]) -> None:
-    """The power is cut while dpkg is running; the next run completes the update."""
-    root(canary, BUILD, "3", "[ -e /run/later ] || { touch /run/mid-install; sleep 300; }")
-    run = PlaybookRun(three.command("update", f"--limit={FIRST},{NEXT}", *own_report), ROOT)
-    root(canary, "while ! [ -e /run/mid-install ]; do sleep 0.2; done", timeout=600)
-    three.fleet.container(FIRST).kill()
-    assert run.wait() != 0
-    assert f"Not finished: {FIRST}, {NEXT}. Finished: 0 of 2." in run.output
-    three.fleet.start(FIRST)
-    assert serves(canary)
-    assert root(canary, VERSION).startswith("iF")
-    root(canary, "touch /run/later")
-    three.run("update", f"--limit={FIRST}", *own_report)
-    assert root(canary, VERSION) == "ii 3"
-    assert root(canary, f"cat {CONFFILE}") == "version 1\nmine"
-    assert three.changes("site", f"--limit={FIRST}") == {FIRST: 0}
