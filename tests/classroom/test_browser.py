@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from tests.support.browser import (
     READING,
     TURNING,
-    copied_lessons,
+    copied_lesson,
     learn_to_read,
     open_browser,
     sign_in,
@@ -20,7 +20,7 @@ from tests.support.classroom import Classroom
 @pytest.mark.quick
 def test_a_network_learns_to_read(classroom: Classroom) -> None:
     url = url_of(classroom)
-    with copied_lessons(classroom) as folder, open_browser() as browser:
+    with copied_lesson(classroom) as folder, open_browser() as browser:
         page = browser.pages[0]
         sign_in(page, url, "open sesame")
         expect(page.get_by_text("That is not this Pi’s password")).to_be_visible()

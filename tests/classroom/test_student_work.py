@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
-from tests.provisioned.notebook_server import NotebookServer
+from tests.support.browser import signed_in_server
 from tests.support.classroom import ROOT, Classroom, as_student, one_line, recap, root
 from tests.support.playbook_run import PlaybookRun
 
@@ -113,10 +113,8 @@ def test_large_files_travel_beside_a_running_lesson(pi: StudentPi, tmp_path: Pat
     """Root's processes do not grow with them. Of a run that is killed, the next leaves nothing."""
     given = ["-e", f"student_work_handout={tmp_path}/sheets"]
     (tmp_path / "sheets").mkdir()
-    server = NotebookServer(f"http://{pi.classroom.address}:8888")
-    assert server.sign_in(pi.classroom.password)
     held: list[int] = []
-    with server.kernel() as kernel:
+    with signed_in_server(pi.classroom).kernel() as kernel:
         kernel.run("import matplotlib.pyplot, numpy; kept = numpy.arange(1_000)")
         for size in (1, 64):
             content = random.Random(size).randbytes(size * 1_000_000)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.classroom.test_update import NO_MIRROR, SOURCES, summary_of
-from tests.provisioned.notebook_server import NotebookServer
+from tests.support.browser import signed_in_server
 from tests.support.classroom import ROOT, Classroom, root, serves
 from tests.virtual import Fleet
 
@@ -57,9 +57,7 @@ def test_12_is_upgraded_to_13(bookworm: Classroom, own_report: list[str]) -> Non
     test = f"{MYNN} test my.npz --json 2>/dev/null"
     files, score = in_folder(bookworm, sums), json.loads(in_folder(bookworm, test))
     root(bookworm, "echo '# mine' >>/etc/services")
-    server = NotebookServer(f"http://{bookworm.address}:8888")
-    assert server.sign_in(bookworm.password)
-    server.ask("POST", "/api/kernels", json={"name": "python3"}).raise_for_status()
+    signed_in_server(bookworm).ask("POST", "/api/kernels", json={"name": "python3"}).raise_for_status()
 
     output = bookworm.run("update", *TO_13, f"--limit={UPGRADED}", *own_report, timeout=7200)
     line = summary_of(output)[UPGRADED]

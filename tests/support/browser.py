@@ -64,7 +64,7 @@ def open_browser(
 
 
 @contextmanager
-def open_firefox(patience: float = 10 * MINUTES) -> Iterator[BrowserContext]:
+def open_firefox(patience: float) -> Iterator[BrowserContext]:
     """Open Firefox with a new profile, offline. It has no touch screen."""
     with sync_playwright() as playwright:
         browser = playwright.firefox.launch(
@@ -97,16 +97,13 @@ def signed_in_server(classroom: BaseClassroom) -> NotebookServer:
 
 
 @contextmanager
-def copied_lessons(classroom: BaseClassroom, lessons: Iterable[str] = (READING,)) -> Iterator[str]:
-    """Copy lessons into a new folder, so that the student's own are not changed, and remove it afterwards."""
+def copied_lesson(classroom: BaseClassroom) -> Iterator[str]:
+    """Copy the lesson into a new folder, so that the student's own is not changed, and remove it afterwards."""
     server = signed_in_server(classroom)
     name = f"browser-{uuid.uuid4().hex[:8]}"
     server.ask("PUT", f"/api/contents/{name}", json={"type": "directory"}).raise_for_status()
     try:
-        for lesson in lessons:
-            notebook = server.get(f"/api/contents/{lesson}")["content"]
-            copy = {"type": "notebook", "format": "json", "content": notebook}
-            server.ask("PUT", f"/api/contents/{name}/{lesson}", json=copy).raise_for_status()
+        server.ask("POST", f"/api/contents/{name}", json={"copy_from": READING}).raise_for_status()
         yield name
     finally:
         for session in server.get("/api/sessions"):
@@ -198,11 +195,11 @@ def run_until(page: Page, ask: Callable[[], None], done: Locator, patience: floa
                 raise
 
 
-def run_all(page: Page, url: str, path: str, patience: float) -> Locator:
+def run_all(page: Page, url: str, path: str) -> Locator:
     """Open a notebook, run all its cells to the end, and return its code cells."""
     page.goto(f"{url}/notebooks/{path}")
     cells = page.locator(".jp-CodeCell")
-    expect(cells.first).to_be_visible(timeout=patience)
+    expect(cells.first).to_be_visible()
     # A cell that has run shows a number, a waiting one a star. After an error, the remaining cells show neither.
     ended = re.compile(r"\[\d+\]:")
     error = page.locator("[data-mime-type='application/vnd.jupyter.error']")
@@ -210,7 +207,7 @@ def run_all(page: Page, url: str, path: str, patience: float) -> Locator:
         page,
         page.get_by_role("button", name="Run all").click,
         page.locator(".jp-OutputArea-output", has_text="Well done").or_(error).first,
-        patience,
+        10 * MINUTES,
     )
     assert error.count() == 0, error.first.inner_text()
     for prompt in cells.locator(".jp-InputPrompt:not(.jp-Placeholder-prompt)").all():  # of cells that are not folded
@@ -231,11 +228,9 @@ def pictures(cells: Locator) -> list[str]:
     return [str(picture.get_attribute("src")) for picture in cells.locator("img[src^='data:image/png']").all()]
 
 
-def learn_to_read(
-    page: Page, classroom: BaseClassroom, folder: str, picture: str, patience: float = 10 * MINUTES
-) -> None:
+def learn_to_read(page: Page, classroom: BaseClassroom, folder: str, picture: str) -> None:
     """Run all cells of the lesson, on the full MNIST, and check that nine in ten digits are recognised."""
-    cells = run_all(page, url_of(classroom), f"{folder}/{READING}", patience)
+    cells = run_all(page, url_of(classroom), f"{folder}/{READING}")
     result = cells.locator(".jp-OutputArea-output", has_text="of 10000 digits recognised")
     take_screenshot(page, classroom, picture, result)
     accuracy = re.search(r"([0-9.]+)% of 10000 digits recognised", result.inner_text())

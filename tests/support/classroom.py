@@ -151,12 +151,12 @@ def as_student(classroom: Classroom, script: str, name: str = "student") -> str:
     return root(classroom, f"runuser -u {name} -- {python}")
 
 
-def serves(classroom: Classroom, scheme: str = "http") -> bool:
+def serves(classroom: Classroom) -> bool:
     """Return whether the notebook server of a Pi shows its sign-in page, once it has started."""
 
     def answers() -> bool:
         try:
-            return bool(urllib.request.urlopen(f"{scheme}://{classroom.address}:8888/login", timeout=20).status == 200)
+            return bool(urllib.request.urlopen(f"http://{classroom.address}:8888/login", timeout=20).status == 200)
         except OSError:
             return False
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +12,7 @@ import yaml
 
 from mynn_control.wheels import README
 from tests.support.image import TABLE, unpack
-from tests.support.playbook_run import PlaybookRun
-from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
+from tests.support.programs import ROOT, run_playbook
 from tests.virtual.host import cache_folder
 
 PLAYBOOK = ROOT / "playbooks/image.yml"
@@ -63,18 +61,14 @@ def key() -> str:
     return digest.hexdigest()[:16]
 
 
-def run_playbook(**chosen: object) -> None:
+def make_image(**chosen: object) -> None:
     """Run the playbook with settings."""
-    began = time.monotonic()
-    run = PlaybookRun([ANSIBLE_PLAYBOOK, str(PLAYBOOK), "-e", json.dumps(chosen)], ROOT)
-    code = run.wait(3600)
-    print(f"The build with {chosen} took {time.monotonic() - began:.0f} s.")
-    assert code == 0, run.output[-3000:]
+    assert run_playbook(PLAYBOOK, "-e", json.dumps(chosen), timeout=3600).returncode == 0
 
 
 def build_for(board: str, image_from: Path | None = None, desk: bool = False) -> Path:
     """Build the image for a board, from Debian or from a card's image, and return it uncompressed. desk: the desk's."""
-    run_playbook(image_board=board, image_desk=desk, **({"image_from": str(image_from)} if image_from else {}))
+    make_image(image_board=board, image_desk=desk, **({"image_from": str(image_from)} if image_from else {}))
     [boards] = [row["boards"] for row in TABLE if board in row["boards"]]
     packed = max(
         (ROOT / "dist").glob(f"mynn-{'desk' if desk else 'pi'}-{'-'.join(boards)}-*.img.xz"),
@@ -90,7 +84,7 @@ def build() -> ImageBuild:
     if made.folder.is_dir():
         print("The image was built before, from the same files.")
         return made
-    run_playbook(image_board="zero")
+    make_image(image_board="zero")
     shutil.rmtree(kept, ignore_errors=True)
     partial = kept / "partial"
     partial.mkdir(parents=True)

@@ -11,18 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 # Actions that run on the control node only.
 LOCAL_ACTIONS = ("assert", "debug", "fail", "include_tasks", "set_fact", "validate_argument_spec")
 
 
 def descendants(process: int) -> list[int]:
     """Return a process and its descendants, in any process group (mitogen's ssh is in its own)."""
-    found = [process]
-    for parent in found:  # grows during the loop
-        for thread in Path(f"/proc/{parent}/task").glob("*/children"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                found += map(int, thread.read_text(encoding="ascii").split())
-    return found
+    return [process, *(child.pid for child in psutil.Process(process).children(recursive=True))]
 
 
 class PlaybookRun:

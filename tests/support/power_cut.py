@@ -297,11 +297,11 @@ def check(recording: Recording, cuts: list[Cut]) -> list[tuple[Cut, list[str]]]:
             card.replay.close()
 
 
-def check_all(recording: Recording, cuts: list[Cut], workers: int = 2) -> list[tuple[Cut, list[str]]]:
-    """Check the card after each of these cuts, in several processes, which give way to others."""
-    size = -(-len(cuts) // workers)
+def check_all(recording: Recording, cuts: list[Cut]) -> list[tuple[Cut, list[str]]]:
+    """Check the card after each of these cuts, in two processes, which give way to others."""
+    size = -(-len(cuts) // 2)
     slices = [cuts[begin : begin + size] for begin in range(0, len(cuts), size)]
-    with ProcessPoolExecutor(workers, initializer=os.nice, initargs=(10,)) as pool:
+    with ProcessPoolExecutor(2, initializer=os.nice, initargs=(10,)) as pool:
         return [one for part in pool.map(partial(check, replace(recording)), slices) for one in part]
 
 
