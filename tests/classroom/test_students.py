@@ -1,7 +1,6 @@
 """The next classes: several students on one Pi, over HTTPS. Each has a folder, a password and a server on demand."""
 
 import json
-import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,16 +11,9 @@ import pytest
 
 from tests.classroom.test_site import MOST_TASKS, site_counted
 from tests.provisioned.notebook_server import NotebookServer
-from tests.support.classroom import ROOT, Classroom, as_student, root, serves, until
+from tests.support.classroom import ROOT, Classroom, root, serves, until
 
 STUDENTS = ["student", "ada", "ben"]
-EDITED, RENAMED = "part2_mnist_data_set", "part2_neural_network"
-EDIT = f"""
-open("mine.txt", "w").write("mine")
-open("{EDITED}.ipynb", "a").write(" ")
-os.rename("{RENAMED}.ipynb", "own.ipynb")
-"""
-OWN = f"cd /home/student/notebooks; sha256sum mine.txt {EDITED}.ipynb own.ipynb"
 WORK = """
 import numpy, matplotlib.pyplot as plt
 plt.plot(numpy.arange(10))
@@ -32,11 +24,10 @@ print(numpy.arange(10).sum(), end="")
 
 @dataclass(frozen=True)
 class Classes:
-    """A Pi with three students, the settings for them, and the sums of what the first did before new lessons came."""
+    """A Pi with three students, and the settings for them."""
 
     classroom: Classroom
     settings: dict[str, object]
-    own: str
 
     @property
     def arguments(self) -> list[str]:
@@ -58,14 +49,10 @@ class Classes:
 
 @pytest.fixture(scope="module")
 def classes(classroom: Classroom, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classes]:
-    """Set up the Pi for three students and HTTPS, with new lessons; afterwards, remove all but the first."""
+    """Set up the Pi for three students and HTTPS; afterwards, remove all but the first."""
     folder = tmp_path_factory.mktemp("school")
     settings: dict[str, object] = {"students": STUDENTS, "jupyter_https": True, "jupyter_ca": str(folder / "ca")}
-    settings["lessons_source"] = str(shutil.copytree(ROOT / "notebooks", folder / "notebooks"))
-    for path in (folder / "notebooks").glob("*.ipynb"):
-        path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    as_student(classroom, EDIT)
-    classes = Classes(classroom, settings, root(classroom, OWN))
+    classes = Classes(classroom, settings)
     try:
         classroom.run("site", *classes.arguments)
         yield classes
@@ -133,15 +120,6 @@ def test_three_servers_and_two_programs_fit_in_memory(classes: Classes) -> None:
             assert output.pictures
         assert servers["ben"].get("/api/contents")["content"]
     assert root(classes.classroom, processes) == before
-
-
-def test_new_lessons_replace_no_students_work(classes: Classes) -> None:
-    assert root(classes.classroom, OWN) == classes.own
-    for new, lesson in ((f"{EDITED} (new)", EDITED), (RENAMED, RENAMED)):  # one that was renamed is there again
-        given = f'cmp "/home/student/notebooks/{new}.ipynb" /opt/mynn/notebooks/{lesson}.ipynb'
-        assert root(classes.classroom, given) == ""
-    # The next run gives the lessons again.
-    root(classes.classroom, f"cd /home/student/notebooks; rm mine.txt own.ipynb {EDITED}.ipynb *new*")
 
 
 def test_back_to_one_student_with_other_settings_keeps_all_files(classes: Classes) -> None:
