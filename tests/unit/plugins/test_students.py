@@ -1,4 +1,4 @@
-"""The names, files and units of each student on a Pi, and the files and units that are no longer needed."""
+"""The names, files and units of each student on a Pi, those no longer needed, and names that are refused."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students, notebook_servers
+from tests.support.conditions import holds
 from tests.support.programs import ROOT, run_playbook
 
 UNITS = "/etc/systemd/system"
@@ -77,3 +78,22 @@ def test_what_is_no_longer_needed_is_found(change: str) -> None:
     files, running, students, surplus, unneeded = CHANGES[change]
     found = notebook_servers([*files, *OTHERS], running, students)
     assert found == {"surplus": sorted(surplus), "unneeded": unneeded}
+
+
+# --- names
+
+[CHECK] = yaml.safe_load((ROOT / "roles/students/tasks/names.yml").read_text(encoding="utf-8"))
+VARIABLES = yaml.safe_load((ROOT / "roles/students/vars/main.yml").read_text(encoding="utf-8")) | CHECK["vars"]
+REFUSED = [[], "ada", ["ada", "ben", "ada"], ["Ada"], ["4a"], ["ada;reboot"], ["a" * 31], ["teacher"]]
+REFUSED += [["root"], ["www-data"], ["systemd-network"]]  # Debian's own
+
+
+def accepted(students: object) -> bool:
+    """Return whether the role accepts these students on a Pi of the account teacher."""
+    variables = {**VARIABLES, "students": students, "__system_pi": {"account": "teacher"}}
+    return all(holds(condition, variables) for condition in CHECK["ansible.builtin.assert"]["that"])
+
+
+def test_invalid_student_names_are_refused() -> None:
+    assert [students for students in REFUSED if accepted(students)] == []
+    assert accepted(["a" * 30, "morning-2", "after_noon"])
