@@ -48,16 +48,16 @@ Debug::NoLocking "true";
 """
 
 
-class AptError(Exception):
-    """Apt failed, with its own message."""
-
-
 def run(command: list[str], settings: Path) -> None:
-    """Run apt. AptError: it failed."""
+    """Run apt. SystemExit: it failed; the message is its own, and what to do."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", "APT_CONFIG": str(settings)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise AptError("\n".join(line for line in done.stderr.splitlines() if line.startswith("E:")) or done.stderr)
+        failure = "\n".join(line for line in done.stderr.splitlines() if line.startswith("E:")) or done.stderr
+        sys.exit(
+            f"Apt could not download the packages:\n{failure}\nCheck the Internet connection. If apt cannot read a file"
+            " that is named after a Pi, run `make site` with that Pi on, and then this again."
+        )
 
 
 def sources_here(suite: str) -> list[str]:
@@ -120,13 +120,7 @@ def main() -> None:
     for name in ("--mirrors", "--packages"):
         parser.add_argument(name, nargs="*", default=[])
     asked = parser.parse_args()
-    try:
-        download(asked.folder.expanduser().absolute(), asked.port, asked.platform, asked.mirrors, asked.packages)
-    except AptError as failure:
-        sys.exit(
-            f"Apt could not download the packages:\n{failure}\nCheck the Internet connection. If apt cannot read a file"
-            " that is named after a Pi, run `make site` with that Pi on, and then this again."
-        )
+    download(asked.folder.expanduser().absolute(), asked.port, asked.platform, asked.mirrors, asked.packages)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 from mynn.tasks import LARGEST
 
+CLOSED = {"additionalProperties": False}  # for a schema of an object: no other keys
 YES_OR_NO = {"type": "boolean"}
 NAME = {"type": "string", "maxLength": 300}  # of a lesson, a disk, a unit, a version
 NAMES = {"type": "array", "items": NAME, "maxItems": 1000}

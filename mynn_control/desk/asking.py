@@ -21,6 +21,7 @@ from mynn import wall
 from mynn_control.desk.runs import Pis
 from mynn_control.desk.ways import PROMPT, Way, ways
 from mynn_control.own_files import written
+from mynn_control.report_schemas import CLOSED, of
 from mynn_control.words import marked
 from mynn_server.watch import VERSION
 
@@ -51,12 +52,7 @@ def schema(students: Iterable[str]) -> dict[str, Any]:
     """Return the schema of a line from a Pi with these students: page → account → text."""
     whole = r"^[^\ud800-\udfff]*\Z"  # no lone surrogates
     text = {"type": ["string", "null"], "maxLength": wall.LARGEST, "pattern": whole}
-    return closed(PAGES, closed(students, text))
-
-
-def closed(names: Iterable[str], values: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object that may have these names, and no others."""
-    return {"type": "object", "properties": dict.fromkeys(names, values), "additionalProperties": False}
+    return CLOSED | of({}, **dict.fromkeys(PAGES, CLOSED | of({}, **dict.fromkeys(students, text))))
 
 
 class Answers:
@@ -200,9 +196,9 @@ class Asking:
             await process.communicate()
 
     async def _take_news(self, way: Way, process: Process) -> None:
-        of = schema(name for name, _ in way.students)
+        allowed = schema(name for name, _ in way.students)
         while line := await _line(process.stdout):
-            self.answers.tell(way.pi, shown=_parsed(line, of), lost="")
+            self.answers.tell(way.pi, shown=_parsed(line, allowed), lost="")
             await asyncio.sleep(NEXT)
 
     async def _answer_complaints(self, way: Way, process: Process) -> str:
@@ -271,12 +267,12 @@ async def _line(stream: asyncio.StreamReader | None) -> bytes:
         raise invalid("a line is too long") from None
 
 
-def _parsed(line: bytes, of: dict[str, Any]) -> dict[str, Any]:
+def _parsed(line: bytes, allowed: dict[str, Any]) -> dict[str, Any]:
     """Return a line's JSON content. LostError: it does not match the schema."""
     try:
         said: dict[str, Any] = json.loads(line)
     except (ValueError, RecursionError):
         raise invalid("malformed") from None
-    if wrong := misfit(said, of):
+    if wrong := misfit(said, allowed):
         raise invalid(wrong)
     return said

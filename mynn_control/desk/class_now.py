@@ -18,7 +18,7 @@ from mynn.tasks import MOST, NAME
 from mynn_control.desk.asking import NOT_SET_UP, STRANGE_KEY, Answers
 from mynn_control.desk.memory import Seat
 from mynn_control.render import render
-from mynn_control.report_schemas import by_name, of
+from mynn_control.report_schemas import CLOSED, by_name, of
 from mynn_control.words import _, marked
 from mynn_server.watch import STRANGER
 
@@ -39,7 +39,6 @@ PROGRAM = {
     "died": {"enum": ["", *DIED]},
     "began": EPOCH,
 }
-CLOSED = {"additionalProperties": False}
 # Schema of a notebook server's answer (mynn_server/teacher.py).
 ANSWER = CLOSED | of(
     {

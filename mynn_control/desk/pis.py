@@ -112,14 +112,11 @@ def draw(made: Sequence[Row], listed: Inventory, runs: Sequence[Run] = (), label
     """Return the page. Text from Pis is escaped. runs: the latest first. labels: time at which they were made."""
     parts = {
         "tab": "pis",
-        "rows": made,
+        "rows": sorted(made, key=lambda row: (row.ready, bool(row.lost))),  # what is wrong is first
         "runs": runs,
         "listed": listed,
         "names": listed.names(),
         "labels": labels,
-        "ready": [row for row in made if row.ready],
-        "lost": [row for row in made if row.lost],
-        "faulty": [row for row in made if not row.ready and not row.lost],
         "asked": max((row.asked for row in made), default=0),
         "smoke": (EXAMPLES, TESTED),
         "HOLDS": HOLDS,

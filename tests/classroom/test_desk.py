@@ -78,7 +78,7 @@ def prepare(teacher: Teacher, school: Classroom) -> None:
     teacher.go_to("Pis")
     teacher.press("Set up")
     teacher.press("Verify")
-    expect(teacher.page.get_by_role("heading", level=1)).to_have_text("All 3 Pis are ready")
+    expect(teacher.page.get_by_role("heading", level=1)).to_have_text("The Pis: 3 of 3 ready")
     teacher.page.get_by_role("link", name="Names of the pupils").click()
     for pi, name in PUPILS.items():
         teacher.page.get_by_label(pi).fill(name)

@@ -174,6 +174,6 @@ def test_the_image_boots_to_its_page_and_sets_up_a_pi(fresh: Fleet) -> None:
             began = time.monotonic()
             assert "Finished." in browser.press(button)
             print(f"{button}: {time.monotonic() - began:.0f} s")
-        assert "The Pi is ready" in browser.ask("/pis").text
+        assert "The Pis: 1 of 1 ready" in browser.ask("/pis").text
     finally:
         board.down()

@@ -72,7 +72,7 @@ def test_a_healthy_pi_is_reported(classroom: Classroom) -> None:
     with open_desk(classroom.inventory, folder) as (url, _), open_browser(offline=True) as browser:
         page = browser.pages[0]
         page.goto(f"{url}/pis")
-        expect(page.locator("h1")).to_have_text("The Pi is ready")
+        expect(page.locator("h1")).to_have_text("The Pis: 1 of 1 ready")
         expect(page.locator("article")).to_contain_text("Debian GNU/Linux 13")
         take_screenshot(page, classroom, "pis")
         page.set_viewport_size({"width": 390, "height": 844})  # a phone
@@ -90,8 +90,8 @@ def test_planted_faults_are_found_and_repaired(three: Classroom, own_report: lis
     assert {name: failed(folder, name) for name in FAULTS} == {name: checks for name, (_, checks) in FAULTS.items()}
     page = pis_page(Memory(folder / "memory.sqlite").pis(), *FAULTS, DEAD)
     for sentence in (
-        "0 of 4 Pis are ready",
-        f"No answer from {DEAD}",
+        "The Pis: 0 of 4 ready",
+        "✘ no answer",
         "unreadable for the student, or wrong: mnist_test.csv, mnist_test_10.csv.",
         'data-what="pi=pi-02">Set up this Pi</button>, then <em>Verify</em>.',
     ):
