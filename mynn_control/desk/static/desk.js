@@ -5,10 +5,10 @@ const shown = Object.fromEntries(parts.map((name) => [name, document.querySelect
 const isOver = () => document.documentElement.classList.contains("over");
 
 async function refresh() {
-  if (document.querySelector("main :is(dialog[open], :popover-open)")) return; // the teacher is answering or reading it
   const answer = await fetch(location.pathname, { cache: "no-store" });
   if (answer.status === 401) return location.reload(); // the session has ended: shows the sign-in page
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (document.querySelector("main :is(dialog[open], :popover-open), :active")) return; // read, answered or pressed
   for (const name of parts) {
     const part = page.querySelector(name);
     if (!part || part.outerHTML === shown[name]) continue;
@@ -146,7 +146,8 @@ document.addEventListener("paste", (event) => {
   const left = trouble.dataset.left.replace("{lines}", names.length).replace("{seats}", places.length);
   say(more > 0 ? left : "");
 });
-for (const end of ["close", "toggle"]) document.addEventListener(end, () => refresh(), true); // skipped while open
+// What was skipped until then. A desk that has ended is told of elsewhere.
+for (const end of ["close", "toggle", "pointerup"]) document.addEventListener(end, () => refresh().catch(() => {}), true);
 
 // A browser opens at most six connections to the desk, so a hidden page closes its event stream.
 const tab = document.documentElement.className;
