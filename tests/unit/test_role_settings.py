@@ -56,4 +56,4 @@ def test_the_inventory_wins_over_the_usual_settings(tmp_path: Path) -> None:
     command = [str(program), "--playbook-dir=playbooks", f"-i{tmp_path}/inventory.ini", "--host=pi-01"]
     settings = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     assert (settings["students"], settings["jupyter_port"]) == (["ada"], 9999)
-    assert settings["lessons_pristine"] == SHARED["lessons_pristine"]
+    assert settings["lessons_source"] == SHARED["lessons_source"]
