@@ -19,8 +19,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
-from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student, memory
-from ansible_collections.mynn.pi.plugins.module_utils.students_folder import open_regular
+from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student, memory, read_regular
 from ansible_collections.mynn.pi.plugins.module_utils.system import listeners
 
 DOCUMENTATION = r"""
@@ -169,12 +168,11 @@ def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
     result: dict[str, list[str]] = {"missing": [], "damaged": [], "changed": []}
     for name, digest in pristine.items():
         try:
-            with open_regular(folder / name) as file:
-                content = file.read() if os.fstat(file.fileno()).st_size <= LARGE else b""
+            content = read_regular(folder / name, LARGE)
         except (FileNotFoundError, NotADirectoryError):
             result["missing"].append(name)
             continue
-        except OSError:  # a folder, a pipe, a link or another account's file
+        except OSError:  # a folder, a link or another account's file
             content = b""
         if sha256(content).hexdigest() != digest:
             result["changed" if opens(folder / name, content) else "damaged"].append(name)
@@ -184,8 +182,7 @@ def lessons(folder: Path, pristine: dict[str, str]) -> dict[str, list[str]]:
 def record(folder: Path) -> str:
     """Return a student's progress record; empty if it is missing or no lesson can have written it."""
     try:
-        with open_regular(folder / RECORD) as file:
-            content = file.read(1 << 16)
+        content = read_regular(folder / RECORD, 1 << 16)
     except OSError:
         return ""
     return content.decode("ascii") if RECORDED.fullmatch(content) else ""
