@@ -48,9 +48,6 @@ def not_yaml(source: Path) -> Iterator[str]:
 class CallbackModule(CallbackBase):  # type: ignore[misc]
     """Ends a run whose inventory or settings are wrong."""
 
-    CALLBACK_VERSION = 2.0
-    CALLBACK_TYPE = "aggregate"
-    CALLBACK_NAME = "checked_inventory"
     CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self) -> None:

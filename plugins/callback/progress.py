@@ -61,10 +61,6 @@ def step_of(task: Any) -> str:
 class CallbackModule(Default):  # type: ignore[misc]
     """Prints lines with the time."""
 
-    CALLBACK_VERSION = 2.0
-    CALLBACK_TYPE = "stdout"
-    CALLBACK_NAME = "progress"
-
     def __init__(self) -> None:
         super().__init__()
         self.began = self.printed = time.monotonic()

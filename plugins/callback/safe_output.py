@@ -22,9 +22,6 @@ author: The mynn-pi authors
 class CallbackModule(CallbackBase):  # type: ignore[misc]
     """Wraps Ansible's display from the start of a run."""
 
-    CALLBACK_VERSION = 2.0
-    CALLBACK_TYPE = "aggregate"
-    CALLBACK_NAME = "safe_output"
     CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self) -> None:

@@ -113,9 +113,6 @@ def update_line(update: dict[str, Any]) -> str:
 class CallbackModule(CallbackBase):  # type: ignore[misc]
     """Records each Pi's result, and shows all at the end."""
 
-    CALLBACK_VERSION = 2.0
-    CALLBACK_TYPE = "aggregate"
-    CALLBACK_NAME = "summary"
     CALLBACK_NEEDS_ENABLED = True
 
     def __init__(self) -> None:

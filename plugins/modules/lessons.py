@@ -66,13 +66,6 @@ options:
 author: The mynn-pi authors
 """
 
-EXAMPLES = r"""
-- lessons:
-    students: {morning: /home/morning/notebooks, afternoon: /home/afternoon/notebooks}
-    pristine: /opt/mynn/notebooks
-    lessons: {"part2.ipynb": "{{ lookup('ansible.builtin.file', 'part2.ipynb', rstrip=false) | b64encode }}"}
-"""
-
 Links = dict[str, str]  # name → target path
 QUEUE = 600.0  # seconds to wait for another run's lock
 

@@ -55,14 +55,6 @@ options:
 author: The mynn-pi authors
 """
 
-EXAMPLES = r"""
-- name: Gather the Pi's facts
-  mynn.pi.pi_facts:
-    platforms: "{{ platforms }}"
-    packages: [python3-apt]
-  register: __system_pi
-"""
-
 RETURN = r"""
 pi:
   description: >-

@@ -46,13 +46,6 @@ options:
 author: The mynn-pi authors
 """
 
-EXAMPLES = r"""
-- mynn.pi.pi_state:
-    venv: /opt/mynn/venv
-    pristine: /opt/mynn/notebooks
-    students: {student: {folder: /home/student/notebooks, port: 8888}}
-"""
-
 RETURN = r"""
 state:
   description: >-
