@@ -30,8 +30,6 @@ options:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Ansible's entry point."""
 
-    _supports_check_mode = True
-
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Copy the files, or return `known` if nothing had to be sent."""
         super().run(tmp, task_vars)
@@ -61,6 +59,3 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             paths = [path for path in source.rglob("*") if not path.is_dir()]
             return {place + str(path.relative_to(source)): path.read_bytes() for path in paths}
         return {place + (source.name if place.endswith("/") else ""): source.read_bytes()}
-
-
-__all__ = ["ActionModule"]

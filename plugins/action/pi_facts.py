@@ -83,9 +83,6 @@ def checked(answer: object, platforms: list[str]) -> tuple[dict[str, Any], str]:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Ansible's entry point."""
 
-    _requires_connection = True
-    _supports_check_mode = True
-
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the facts, or a failure with a message."""
         super().run(tmp, task_vars)

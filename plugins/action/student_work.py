@@ -71,9 +71,6 @@ def at_most(size: int) -> Iterator[None]:
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Ansible's entry point."""
 
-    _requires_connection = True
-    _supports_check_mode = True
-
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Run the task. Returns `changed`, `diff` and `msg`, sentences for the teacher."""
         super().run(tmp, task_vars)

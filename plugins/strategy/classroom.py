@@ -112,6 +112,3 @@ class StrategyModule(Base):  # type: ignore[misc]
         if password:
             self.typed.append(password)
         return bool(password)
-
-
-__all__ = ["StrategyModule"]
