@@ -1,14 +1,11 @@
 """The names, files and units of each student on a Pi, those no longer needed, and names that are refused."""
 
-import json
-from pathlib import Path
-
 import pytest
 import yaml
 
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students, notebook_servers
 from tests.support.conditions import holds
-from tests.support.programs import ROOT, run_playbook
+from tests.support.programs import ROOT
 
 UNITS = "/etc/systemd/system"
 HASH = "/etc/jupyter/password"
@@ -36,24 +33,9 @@ def test_each_of_several_students_has_files_units_and_a_port_of_their_own() -> N
     assert {key for key in first if first[key] == second[key]} == {"unit_file"}
 
 
-def test_a_password_is_removed_with_its_salt_and_an_image_has_neither(tmp_path: Path) -> None:
-    def run(task: dict[str, object]) -> set[str]:
-        """Run a task for a Pi with one student and no password; return which passwords and salts there are then."""
-        settings = [*(ROOT / "playbooks/group_vars/all").glob("*.yml"), ROOT / "roles/jupyter/vars/main.yml"]
-        play = {"hosts": "pi01.local", "gather_facts": False, "vars_files": [*map(str, settings)], "tasks": [task]}
-        (tmp_path / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
-        chosen = {"students": ["student"], "jupyter_password": "", "jupyter_passwords": f"{tmp_path}/dist/passwords"}
-        done = run_playbook(f"{tmp_path}/play.yml", "-c", "local", "-i", "pi01.local,", "-e", json.dumps(chosen))
-        assert done.returncode == 0
-        return {path.name for path in tmp_path.glob("dist/passwords/*")}
-
-    assert run({"ansible.builtin.debug": {"var": "__jupyter_hashes"}}) == set()
-    (tmp_path / "dist/passwords").mkdir(parents=True)
-    for student in ONE + TWO:
-        for file in ("password_file", "salt_file"):
-            (tmp_path / student[file]).write_text("it was for one or for several")
-    [remove, *_] = yaml.safe_load((ROOT / "roles/student_work/tasks/passwords.yml").read_text(encoding="utf-8"))
-    assert run(remove) == {"pi01.local-ada", ".salt-pi01.local-ada"}
+def test_a_new_password_replaces_those_from_when_the_pi_had_one_student_or_several() -> None:
+    files = {f"dist/passwords/{salt}pi01.local{of}" for salt in ("", ".salt-") for of in ("", "-student")}
+    assert set(ONE[0]["secret_files"]) == set(TWO[0]["secret_files"]) == files
 
 
 # By what happened: the files, the units that run, the students, and what is then surplus and unneeded. A unit without a
