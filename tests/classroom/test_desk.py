@@ -36,7 +36,7 @@ class Teacher:
         for button in buttons:
             self.page.locator("button:visible", has_text=re.compile(f"^{button}$")).last.click()
         expect(title).not_to_have_text(before)
-        expect(self.report.get_by_role("button")).to_have_text("Close", timeout=10 * MINUTES)
+        expect(self.report.get_by_role("button")).to_have_text("Close")
         expect(self.report).to_contain_text(ends)
         said = self.report.inner_text()
         if "would be removed" not in said:  # a reset is offered as long as that is there
@@ -65,7 +65,7 @@ def test_a_class_from_the_desk(school: Classroom, tmp_path: Path) -> None:
     with open_desk(school.inventory, desk) as (url, _), open_browser(FOLLOW) as browser:
         teacher = Teacher(browser.new_page())
         teacher.page.goto(url)
-        expect(teacher.page.get_by_text("3 of 3 Pis answer")).to_be_visible(timeout=MINUTES)
+        expect(teacher.page.get_by_text("3 of 3 Pis answer")).to_be_visible()
         prepare(teacher, school)
         hold_lesson(teacher, school, browser)
         show_wall(teacher, school)
@@ -111,7 +111,7 @@ def hold_lesson(teacher: Teacher, school: Classroom, browser: BrowserContext) ->
     expect(teacher.page.locator("[popover]:popover-open dd").first).to_contain_text("counts")
     school.fleet.container("pi-03").kill()
     teacher.go_to("Class")
-    expect(teacher.at("pi-03")).to_contain_text("Does not answer", timeout=MINUTES)
+    expect(teacher.at("pi-03")).to_contain_text("Does not answer")
     expect(here).to_contain_text("Lesson 1 ✔")
 
 
@@ -132,7 +132,7 @@ def end_class(teacher: Teacher, school: Classroom) -> None:
     assert "Shown on 2 of 3 Pis" in teacher.press("Show", ends="Not finished on all Pis.")
     [start, _, lesson] = teacher.page.context.pages
     for page in (start, lesson):
-        expect(page.get_by_text("Five more minutes")).to_be_visible(timeout=MINUTES)
+        expect(page.get_by_text("Five more minutes")).to_be_visible()
     teacher.go_to("Work")
     assert "pi-03" in teacher.press("Collect", ends="Not finished on all Pis.")
     school.fleet.start("pi-03")
@@ -147,14 +147,14 @@ def switch_off(teacher: Teacher, school: Classroom) -> None:
     """What is being written in a browser is there when the Pi is on again."""
     [pupil, *_] = teacher.page.context.pages
     pupil.goto(f"{url_of(school)}/notebooks/{READING}")
-    expect(pupil.locator(".mynn-bar[data-state=idle]")).to_be_visible(timeout=MINUTES)
+    expect(pupil.locator(".mynn-bar[data-state=idle]")).to_be_visible()
     pupil.locator(".jp-CodeCell .cm-content").first.click()
     pupil.keyboard.type("# mine")
     teacher.go_to("Class")
-    expect(teacher.page.get_by_text("3 of 3 Pis answer")).to_be_visible(timeout=MINUTES)
+    expect(teacher.page.get_by_text("3 of 3 Pis answer")).to_be_visible()
     report = teacher.press("Save all and switch off", "Save all and switch off")
     assert all(f"{pi}: off" in report for pi in PUPILS)
-    expect(teacher.page.get_by_text("Switched off")).to_have_count(3, timeout=MINUTES)
+    expect(teacher.page.get_by_text("Switched off")).to_have_count(3)
     assert {pi.status() for pi in school.fleet.members} == {"stopped"}
     school.fleet.start("pi-01")
     assert "# mine" in root(school, f"cat /home/student/notebooks/{READING}")

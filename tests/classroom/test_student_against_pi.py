@@ -17,7 +17,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Cache).serve_forever()
 """
 ASK = """
 import http.client, sys
-connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=5)
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=int(sys.argv[2]))
 connection.request("HEAD", "/")
 print(connection.getresponse().status)
 """
@@ -43,11 +43,11 @@ def test_a_students_program_cannot_impersonate_the_cache(classroom: Classroom, t
         classroom.run("site", *arguments)  # uses the cache, and closes its port to students
         root(classroom, f"{start}student {answer}")
         until(listens)
-        assert "TimeoutError" in classroom.ssh(f"sudo {ask}").stderr
+        assert "TimeoutError" in classroom.ssh(f"sudo {ask} 5").stderr
         root(classroom, "systemctl stop impostor")
         root(classroom, f"{start}root {answer}")
         until(listens)
-        assert root(classroom, ask) == "406"
-        assert "ConnectionRefusedError" in classroom.ssh(f"sudo runuser -u student -- {ask}").stderr
+        assert root(classroom, f"{ask} 60") == "406"
+        assert "ConnectionRefusedError" in classroom.ssh(f"sudo runuser -u student -- {ask} 60").stderr
     finally:
         classroom.ssh("sudo systemctl stop impostor; sudo nft delete table ip mynn_pi")

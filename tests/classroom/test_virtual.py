@@ -4,13 +4,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.classroom import ROOT
+from tests.support.classroom import ROOT, until
 from tests.virtual import Fleet, VirtualError
 from tests.virtual.fleet import free_block
 from tests.virtual.state import SSH_PORT, address_at
@@ -51,12 +50,13 @@ def test_two_checkouts_do_not_disturb_each_other(fleet: Fleet, tmp_path: Path) -
             assert free_block(kind) not in (block, ADDRESS)
 
 
-@pytest.mark.parametrize("seconds", [0.4, 1.5])
-def test_down_after_a_killed_up_leaves_nothing(tmp_path: Path, seconds: float) -> None:
-    fleet = Fleet(tmp_path / "state", address="127.77.10.0")
-    words = ["up", "--fleet", "3", "--address", fleet.address, "--state", str(fleet.state.folder)]
+@pytest.mark.parametrize("seen", ["fleet.json", "pis/pi-01/log"])
+def test_down_after_a_killed_up_leaves_nothing(tmp_path: Path, seen: str) -> None:
+    """Killed when it has just begun, and when its first Pi boots."""
+    fleet = Fleet(tmp_path / "state")
+    words = ["up", "--fleet", "3", "--state", str(fleet.state.folder)]
     with subprocess.Popen([sys.executable, "-m", "tests.virtual", *words], cwd=ROOT) as up:
-        time.sleep(seconds)
+        until((fleet.state.folder / seen).exists)
         up.kill()
     fleet.down()
     assert not fleet.state.folder.exists()

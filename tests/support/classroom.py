@@ -160,7 +160,7 @@ def serves(classroom: Classroom) -> bool:
         except OSError:
             return False
 
-    until(answers, 60)
+    until(answers)
     return True
 
 

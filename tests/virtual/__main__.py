@@ -42,7 +42,6 @@ def parser() -> argparse.ArgumentParser:
         help="debian (the default) or raspios, as Raspberry Pi Imager writes it",
     )
     up.add_argument("--publish", type=ports, default="8888", help="ports to publish at each Pi's address")
-    up.add_argument("--address", default="", help="address block, such as 127.77.0.0 (default: one that is free)")
     commands.add_parser("down", parents=[every], help="remove the fleet")
     board = commands.add_parser("board", help="an emulated Pi that boots an SD card image")
     actions = board.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -71,7 +70,7 @@ def do_board(options: argparse.Namespace) -> None:
 def do_fleet(options: argparse.Namespace) -> None:
     """Run a command of the fleet."""
     if options.command == "up":
-        fleet = Fleet(options.state, address=options.address)
+        fleet = Fleet(options.state)
         fleet.up(options.fleet, suite=options.suite, publish=options.publish, system=options.os, kind=options.kind)
     else:
         Fleet(options.state).down()
