@@ -184,6 +184,7 @@ def test_what_is_too_large_is_refused(desk: ServedDesk) -> None:
     assert desk.desk.run is None
 
 
+@pytest.mark.slow
 def test_the_sign_in_page_works_in_a_browser(desk: ServedDesk, browser_page: Page, tmp_path: Path) -> None:
     """And says what time it is, but only by the password."""
     page, clock, began = browser_page, tmp_path / "clock", int(time.time())

@@ -45,6 +45,7 @@ def test_a_sweep_tries_every_combination(small_mnist: Path, tmp_path: Path, caps
     assert "results cannot be saved here (another run is still using this); choose another" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_ladder_is_compared_with_the_blogs_figures(
     small_mnist: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

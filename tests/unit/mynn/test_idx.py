@@ -92,6 +92,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
         read_csv(write(tmp_path, "")[1].rename(tmp_path / "digits"))
 
 
+@pytest.mark.slow
 def test_mynn_mnist_makes_the_files_that_a_pi_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And none but these, over nothing else."""
     assert main(["mnist", str(tmp_path)]) == 0

@@ -36,6 +36,7 @@ def accuracies(folder: Path, digits: Digits, executor: Executor | None = None) -
     return [results.of(run.setting, run.epochs).tolist() for run in SMALL]
 
 
+@pytest.mark.slow
 def test_workers_give_the_results_of_threads_with_their_own_mnist(
     mnist: Path, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,9 +86,8 @@ def info(path: str, to: Path) -> dict[str, Any]:
     return run(["mynn", "info", "--json"], to, PYTHONPATH=str(to))
 
 
-@pytest.mark.parametrize(
-    "architecture", [pytest.param(name, marks=[] if name == HERE else pytest.mark.slow) for name in sorted(MACHINES)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", sorted(MACHINES))
 def test_each_wheel_has_code_for_its_architecture(project: Path, architecture: str, tmp_path: Path) -> None:
     """On ARM the code also runs on ARMv6, as in the first Pi Zero, and uses its floating-point unit.
 

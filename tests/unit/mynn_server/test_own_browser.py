@@ -114,6 +114,7 @@ def test_classes_are_named_drawn_learnt_tested_and_kept(page: Page, server: Serv
     assert list(signs.read(file).values()).count(SMILE.encode()) == count
 
 
+@pytest.mark.slow
 def test_a_second_tablet_goes_on_with_what_is_kept(page: Page, browser: BrowserContext, server: Server) -> None:
     file = server.home / "notebooks" / signs.NAME
     file.unlink(missing_ok=True)
