@@ -7,11 +7,12 @@ import stat
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pexpect
+import psutil
 import pytest
 
 from tests.support.classroom import ROOT, Classroom
@@ -22,30 +23,25 @@ QUESTION = "Password (not shown): "
 WIFI = f"netplan-wlan0-{SSID}"
 
 
-class SecretWatcher:
-    """Repeatedly search the arguments and environment of all processes for a secret, including those in containers."""
+@contextmanager
+def watched(secret: str) -> Iterator[set[str]]:
+    """Search all processes, also those in containers, for a secret again and again; yield where it was seen."""
+    places, over = set[str](), threading.Event()
 
-    def __init__(self, secret: str) -> None:
-        self.secret = secret.encode()
-        self.places: set[str] = set()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+    def look() -> None:
+        while not over.wait(0.2):
+            for process in psutil.process_iter():
+                with suppress(psutil.Error):
+                    if secret in "\n".join([*process.cmdline(), *process.environ().values()]):
+                        places.add(process.name())
 
-    def __enter__(self) -> SecretWatcher:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._over.wait(0.2):
-            for process in Path("/proc").glob("[0-9]*"):
-                for name in ("cmdline", "environ"):
-                    with suppress(OSError):
-                        if self.secret in (process / name).read_bytes():
-                            self.places.add(f"{name} of {(process / 'comm').read_text().strip()}")
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield places
+    finally:
+        over.set()
+        thread.join()
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ class Card:
             env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
         )
         output = ""
-        with SecretWatcher(self.password) as watcher:
+        with watched(self.password) as places:
             for answer in answers:
                 command.expect_exact(QUESTION)
                 output += command.before + QUESTION
@@ -83,7 +79,7 @@ class Card:
         assert command.exitstatus == 0
         assert output.count(QUESTION) == len(answers)
         assert self.password not in output
-        assert watcher.places == set()
+        assert places == set()
         assert readable_by_others(self.password) == []
         return str(output)
 
