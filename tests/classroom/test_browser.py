@@ -31,5 +31,5 @@ def test_a_network_learns_to_read(classroom: Classroom) -> None:
         for lesson in (READING, TURNING):
             expect(page.locator(f".lesson a[href$='/{lesson}']")).to_be_visible()
         expect(page.locator("#memory-words")).to_contain_text("MB free")
-        take_screenshot(page, classroom, "start")
+        take_screenshot(page, "start")
         learn_to_read(page, classroom, folder, "reading")

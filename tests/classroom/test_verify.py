@@ -74,7 +74,7 @@ def test_a_healthy_pi_is_reported(classroom: Classroom) -> None:
         page.goto(f"{url}/pis")
         expect(page.locator("h1")).to_have_text("The Pis: 1 of 1 ready")
         expect(page.locator("article")).to_contain_text("Debian GNU/Linux 13")
-        take_screenshot(page, classroom, "pis")
+        take_screenshot(page, "pis")
         page.set_viewport_size({"width": 390, "height": 844})  # a phone
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 

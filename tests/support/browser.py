@@ -215,12 +215,12 @@ def run_all(page: Page, url: str, path: str) -> Locator:
     return cells
 
 
-def take_screenshot(page: Page, classroom: BaseClassroom, name: str, shown: Locator | None = None) -> None:
+def take_screenshot(page: Page, name: str, shown: Locator | None = None) -> None:
     """Save a screenshot for the README, scrolled to an element if given."""
     if shown:
         shown.evaluate("element => element.scrollIntoView({block: 'center'})")
     page.wait_for_function(RESTS)
-    page.screenshot(path=classroom.root / "dist/screenshots" / f"{name}.png")
+    page.screenshot(path=ROOT / "dist/screenshots" / f"{name}.png")
 
 
 def pictures(cells: Locator) -> list[str]:
@@ -232,7 +232,7 @@ def learn_to_read(page: Page, classroom: BaseClassroom, folder: str, picture: st
     """Run all cells of the lesson, on the full MNIST, and check that nine in ten digits are recognised."""
     cells = run_all(page, url_of(classroom), f"{folder}/{READING}")
     result = cells.locator(".jp-OutputArea-output", has_text="of 10000 digits recognised")
-    take_screenshot(page, classroom, picture, result)
+    take_screenshot(page, picture, result)
     accuracy = re.search(r"([0-9.]+)% of 10000 digits recognised", result.inner_text())
     assert accuracy and float(accuracy[1]) > 90, result.inner_text()
     assert len(set(pictures(cells))) >= 5

@@ -46,7 +46,6 @@ class BaseClassroom:
     """An inventory, the playbooks to run against it, and one Pi in it, `host`, to look at."""
 
     host: str
-    root = ROOT
 
     @property
     def pi(self) -> Pi:

@@ -162,8 +162,6 @@ class Board(Emulated):
         """Start booting, unless it is running already."""
         if self.status() == "running":
             return
-        if not self.settings.image:
-            raise VirtualError(f"There is no board in {self.state.folder}; `up` makes one.")
         command: list[str | Path] = [PYTHON, "-m", "tests.virtual", "board", "operate", "--state", self.folder]
         spawn([*command, self.title], log=self.log, cwd=PROJECT)
 

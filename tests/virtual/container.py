@@ -79,8 +79,6 @@ class Container(Member):
 
     def save(self) -> str:
         """Save the disk of a stopped Pi as an image, and return its name."""
-        if self.status() != "stopped":
-            raise VirtualError(f"Only the disk of a stopped Pi can be saved: `stop {self.name}` first.")
         image = f"localhost/mynn-pi/saved:{self.state.prefix}"
         podman("commit", "--quiet", self.container, image, doing=f"Saving the disk of {self.name}", timeout=600)
         return image

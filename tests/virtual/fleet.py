@@ -149,18 +149,13 @@ class Fleet:
     # -- one Pi ----------------------------------------------------------------------------------------
 
     def member(self, name: str) -> Container | Vm:
-        """Return the Pi of that name. Raises VirtualError, with the existing names, if there is none."""
-        members = {member.name: member for member in self.members}
-        if name not in members:
-            names = ", ".join(members) or "none"
-            raise VirtualError(f"There is no {name} in the fleet in {self.state.folder}, only: {names}.")
-        return members[name]
+        """Return the Pi of that name."""
+        return {member.name: member for member in self.members}[name]
 
     def container(self, name: str) -> Container:
         """Return the Pi of that name, which is a container: only these can be frozen or saved."""
         pi = self.member(name)
-        if not isinstance(pi, Container):
-            raise VirtualError(f"{name} is a virtual machine, and only containers can do this.")
+        assert isinstance(pi, Container)
         return pi
 
     def start(self, *names: str) -> None:
