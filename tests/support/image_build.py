@@ -89,8 +89,7 @@ def build() -> ImageBuild:
     partial = kept / "partial"
     partial.mkdir(parents=True)
     disk = max((ROOT / "build/image").glob("mynn-pi-zero-*.img"), key=lambda path: path.stat().st_mtime)
-    manifest = ROOT / "dist" / f"{disk.stem.replace('-pi-zero', '')}.rpi-imager-manifest"
-    for path in [disk, manifest, *(ROOT / "dist").glob(f"{disk.stem}.*")]:
+    for path in (disk, ROOT / "dist" / f"{disk.name}.xz"):
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", path, partial], check=True)
     partial.rename(made.folder)
     return made
