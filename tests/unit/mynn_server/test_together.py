@@ -93,6 +93,7 @@ def test_the_average_is_that_of_each_weight_whatever_they_are(count: int, seed: 
     assert (np.frombuffer(average.mean(), "<u2") == (weights.sum(axis=0) + count // 2) // count).all()
 
 
+@pytest.mark.slow
 def test_thirty_browsers_teach_one_network_and_it_is_no_matter_who_is_first(
     server: Server, teacher: NotebookServer, mnist: Path
 ) -> None:

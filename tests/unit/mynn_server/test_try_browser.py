@@ -296,6 +296,7 @@ def server(venv: Path, mnist: Path, data: dict[str, Path]) -> Iterator[Server]:
             yield running
 
 
+@pytest.mark.slow
 @in_two_ways(KEYS, MOUSE)
 def test_what_was_taught_and_drawn_is_kept_for_the_lessons(
     browser: BrowserContext, server: Server, mnist: Path, networks: Path, way: str
