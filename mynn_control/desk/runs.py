@@ -1,16 +1,16 @@
-"""Playbook runs. The desk starts those in PLAYBOOKS only, each in its own process, with ansible-runner."""
+"""Playbook runs. The desk starts those in PLAYBOOKS only, each in its own process."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = PROJECT / "playbooks/group_vars/all/settings.yml"  # edited by the teacher
 DEBUG = ("debug", "ansible.builtin.debug")
 WORDS = {"passwords": marked("new passwords"), "discard": marked("also without a collection")}  # for checkboxes
-NO_PASSWORD = "Password (not shown): "  # prompt of plugins/strategy/classroom.py
 PASSWORD = re.compile(r"[^\x00-\x1f\x7f]{0,200}")  # without control characters, for a terminal
 AGAIN = marked("Start it again when you like: it goes on where it stopped.")
 CUT_OFF = marked("It was cut off, because the desk ended.")
 STOPPED = marked("You stopped it.")
-STEP = re.compile(r"^[\d:]{8}  (\d+) of (\d+): ", re.M)  # printed by the callback plugin progress
+# Playbooks print English, but write for the class in its language.
+ENVIRONMENT = {"ANSIBLE_STDOUT_CALLBACK": "desk_events", VARIABLE: ""}
+ENVIRONMENT["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 FEW = 10  # most file names in a message
 
 
@@ -48,7 +49,7 @@ PLAYBOOKS = {
     "off": Playbook(marked("Switching off")),
     # Opening the tab Pis or Tasks runs it. With ten Pis at a time, it takes 230 MB less than with thirty.
     "report": Playbook(marked("How the Pis are"), options=("--forks", "10")),
-    "adopt": Playbook(marked("Adopting"), options=("--ask-pass",)),
+    "adopt": Playbook(marked("Adopting")),
     "site": Playbook(marked("Setting up")),
     "verify": Playbook(marked("Verifying")),
     "update": Playbook(marked("Updating")),
@@ -74,9 +75,9 @@ class Pis:
 class Run:
     """A run of a playbook. chosen: field → the teacher's choice. how: how it ended, in words; empty while it runs.
 
-    doing: current task. step: its number and the number of all, as digits, if known. at: Pi → CSS class and current
+    doing: current task. step: its number and the number of all, if known. at: Pi → CSS class and current
     activity. messages: for the teacher. lost: name, reason and remedy for each Pi that was not finished (callback
-    summary). password: for the Pis' account, for SSH if the playbook asks for it (--ask-pass), otherwise for sudo;
+    summary). password: for the Pis' account, for SSH in the run `adopt`, otherwise for sudo;
     deleted once the run has begun. wanted: whether sudo on some Pi needs a password, and got none or a wrong one.
     """
 
@@ -84,7 +85,7 @@ class Run:
     chosen: Mapping[str, str] = field(default_factory=dict)
     how: str = ""
     doing: str = field(default_factory=lambda: _("It starts"))
-    step: tuple[str, ...] = ()
+    step: tuple[int, ...] = ()
     at: dict[str, tuple[str, str]] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     lost: list[tuple[str, str, str]] = field(default_factory=list)
@@ -115,91 +116,80 @@ class Run:
     def play(self, pis: Pis, settings: dict[str, Any], news: Callable[[], None]) -> None:
         """Run the playbook to its end, or until it is stopped.
 
-        settings: extra variables. news: called after each line of output.
+        settings: extra variables. news: called after each event.
         """
-        with tempfile.TemporaryDirectory(prefix="mynn-run-") as own:
+        reading, writing = os.pipe()
+        with (
+            tempfile.TemporaryDirectory(prefix="mynn-run-") as own,
+            Path(own, "output").open("w+", encoding="utf-8", errors="replace") as output,
+            os.fdopen(reading, encoding="ascii") as events,
+        ):
             summary = Path(own, "summary.json")
+            ours = {"MESSAGE": self.chosen.get("what", ""), "MYNN_EVENTS": str(writing), "MYNN_SUMMARY": str(summary)}
             with subprocess.Popen(
-                [sys.executable, "-m", "mynn_control.desk.play"],
+                self._command(pis, settings),
                 cwd=PROJECT,
-                env=os.environ | {"MESSAGE": self.chosen.get("what", "")} | our_environment(summary),
+                env=os.environ | ENVIRONMENT | ours,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
-                errors="replace",
+                pass_fds=[writing],
                 start_new_session=True,  # Ctrl-C in the terminal reaches only the desk
             ) as self.process:
-                assert self.process.stdin and self.process.stdout
-                with self.process.stdin as file:
-                    json.dump(self._asked(pis, settings, own), file)
-                self.password = ""
-                last = ""
+                os.close(writing)
                 if self.stopped:  # before the process existed
                     self.process.terminate()
-                for line in self.process.stdout:
-                    last = self._read(line) or last
+                assert self.process.stdin
+                with suppress(BrokenPipeError), self.process.stdin as file:
+                    file.write(self.password)
+                self.password = ""
+                for line in events:
+                    self._read(json.loads(line))
                     news()
             self.lost = json.loads(summary.read_bytes()) if summary.exists() else []
-        self._end(self.process.returncode, last)
+            output.seek(0)
+            self._end(self.process.returncode, output.read().strip().rpartition("\n")[2])
 
-    def _asked(self, pis: Pis, settings: dict[str, Any], own: str) -> dict[str, Any]:
-        """Return the arguments of ansible_runner.run. own: its working folder."""
-        playbook = PLAYBOOKS[self.name]
-        options = ["-e", json.dumps(settings), *playbook.options]
-        question = "SSH" if "--ask-pass" in options else "BECOME"
-        if self.password and question == "BECOME":
-            options.append("--ask-become-pass")
-        return {
-            "private_data_dir": own,
-            "project_dir": str(PROJECT),
-            "playbook": f"{PROJECT}/playbooks/{playbook.file or self.name}.yml",
-            "inventory": sources(pis.inventory),
-            "limit": self.pi or pis.limit or None,
-            "cmdline": shlex.join(options),
-            "suppress_env_files": True,
-            "settings": {"pexpect_timeout": 1},  # seconds between checks whether to end
-            # Prompt → answer. Our strategy's prompt gets none: nobody can type there.
-            "passwords": {f"{question} password: ": self.password, re.escape(NO_PASSWORD): ""},
-        }
+    def _command(self, pis: Pis, settings: dict[str, Any]) -> list[str]:
+        """Return the command. setpriv: the run ends with the desk, even if the desk is killed."""
+        playbook, limit = PLAYBOOKS[self.name], self.pi or pis.limit
+        command = ["setpriv", "--pdeathsig", "TERM", str(Path(sys.executable).with_name("ansible-playbook"))]
+        command += [f"--inventory={path}" for path in sources(pis.inventory)]
+        command += [f"--limit={limit}"] if limit else []
+        command += [f"playbooks/{playbook.file or self.name}.yml", "-e", json.dumps(settings), *playbook.options]
+        if self.password:
+            command.append(f"--{'connection' if self.name == 'adopt' else 'become'}-password-file=-")
+        return command
 
-    def _read(self, line: str) -> str:
-        """Process an event (a line of JSON), and return the last line that Ansible printed for it."""
-        try:
-            event: dict[str, Any] = json.loads(line)
-        except ValueError:
-            return line
-        data = event.get("event_data", {})
-        task, pi, result = printable(data.get("task", "")), data.get("host", ""), data.get("res") or {}
+    def _read(self, event: dict[str, Any]) -> None:
+        """Process an event of plugins/callback/desk_events.py."""
+        self.step = tuple(event["step"])
+        pi, task, message = event.get("pi", ""), printable(event["task"]), event.get("msg")
         match event["event"]:
-            case "playbook_on_play_start":
-                self.step = ()
-            case "playbook_on_task_start":
+            case "task":
                 self.doing = task
-            case "runner_on_start":
+            case "start":
                 self.at[pi] = ("working", task)
-            case "runner_on_ok" | "runner_on_skipped":
+            case "ok":
                 self.at[pi] = ("waiting", _("waits"))
-                self._hear(pi, data["task_action"], result)
-            case "runner_on_unreachable":
+                self._hear(pi, event["action"], message, event["diff"])
+            case "unreachable":
                 self.at[pi] = ("lost", _("does not answer"))
-            case "runner_on_failed" if not data.get("ignore_errors"):
+            case "failed":
                 self.at[pi] = ("lost", _("failed: {task}").format(task=task))
-        self.step = step.groups() if (step := STEP.search(event["stdout"])) else self.step
-        self.wanted |= any(text in event["stdout"] for text in (NO_PASSWORD.strip(), "sudo password"))
-        return str(event["stdout"]).strip().rpartition("\n")[2]
+        self.wanted |= event["event"] in ("failed", "ignored", "unreachable") and "sudo password" in str(message)
 
-    def _hear(self, pi: str, action: str, result: dict[str, Any]) -> None:
+    def _hear(self, pi: str, action: str, message: Any, diff: Any) -> None:
         """Keep a task's message: of debug tasks, or in the run `look`, the changes that a reset would make."""
-        message: Any = []
         if self.name == "look" and action == "student_work":
-            changes = str(result.get("diff", {}).get("after", "")).splitlines()
+            changes = str((diff or {}).get("after", "")).splitlines()
             gone = [change.removesuffix(" removed") for change in changes if change.endswith(" removed")]
             gone = [path for path in gone if "/." not in path]  # hidden files of programs mean nothing to a teacher
             back = sum(not change.endswith(" removed") for change in changes)
             message = _touched(pi, gone, back)
-        elif self.name != "look" and action in DEBUG:
-            message = result.get("msg", "")
+        elif self.name == "look" or action not in DEBUG:
+            message = []
         lines = map(str, message if isinstance(message, list) else [message])
         self.messages += [line for line in lines if line not in self.messages]
 
@@ -228,19 +218,3 @@ def _touched(pi: str, gone: list[str], back: int) -> str:
         names = _("{names} and {count} more").format(names=names, count=len(gone) - FEW)
     sentence = _("{pi}: {count} would be removed ({names}), {back} put back as at first.")
     return sentence.format(pi=pi, count=len(gone), names=names, back=back)
-
-
-def our_environment(summary: Path) -> dict[str, str]:
-    """Return the environment in which ansible-runner finds Ansible and our callbacks, and prints without delay.
-
-    MYNN_DESK is the desk's process ID, since the desk may be killed before the new process begins.
-    """
-    return {
-        "MYNN_DESK": str(os.getpid()),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONUNBUFFERED": "1",
-        "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "plugins/callback"),
-        "ANSIBLE_STDOUT_CALLBACK": "progress",
-        "MYNN_SUMMARY": str(summary),
-        VARIABLE: "",  # playbooks print English, but write for the class in its language
-    }

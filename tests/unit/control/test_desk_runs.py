@@ -1,6 +1,5 @@
 """The runs that the desk starts: what may be chosen for them, their progress and end, and the tabs Work and Pis."""
 
-import json
 import os
 import re
 import signal
@@ -114,20 +113,24 @@ def test_a_choice_becomes_settings_of_the_playbook(desk: ServedDesk, tmp_path: P
 
 def test_a_look_says_once_what_a_reset_would_touch() -> None:
     after = "/home/ada/notebooks/own.ipynb removed\n/home/ada/.cache/x removed\n/home/ada/.profile as at first\n"
-    result = {"changed": True, "diff": {"before": "", "after": after}}
-    data = {"task": "Reset", "task_action": "student_work", "host": "pi-01", "res": result}
+    result = {"msg": None, "diff": {"before": "", "after": after}}
+    event: dict[str, object] = {
+        "event": "ok",
+        "step": [],
+        "task": "Reset",
+        "action": "student_work",
+        "pi": "pi-01",
+        **result,
+    }
     look = Run("look")
     for _ in range(2):  # the role looks, and then resets
-        look._read(json.dumps({"event": "runner_on_ok", "event_data": data, "stdout": ""}))
+        look._read(event)
     assert look.messages == ["pi-01: 1 would be removed (/home/ada/notebooks/own.ipynb), 1 put back as at first."]
 
 
 def test_a_run_shows_which_step_it_is_at_and_since_when_it_runs(desk: ServedDesk) -> None:
     desk.desk.run = run = Run("site", began=time.time() - 200)
-    data = {"task": "Announce the server"}
-    run._read(
-        json.dumps({"event": "playbook_on_task_start", "event_data": data, "stdout": "18:33:08  14 of 20: jupyter"})
-    )
+    run._read({"event": "task", "step": [14, 20], "task": "Announce the server"})
     desk.desk.redraw()
     assert 'Announce the server …</p>\n<p class="soft">Step 14 of 20. Started 3 min ago.</p>' in desk.ask("/").text
 
@@ -295,11 +298,9 @@ def test_the_asking_is_given_a_password_when_sudo_wants_one(desk: ServedDesk, br
 
 
 def test_a_password_is_in_no_argument_and_asked_for_once(desk: ServedDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, question in [("adopt", "SSH password: "), ("site", "BECOME password: ")]:
-        asked = Run(name, password="sesame")._asked(desk.desk.of, {}, "own")
-        assert asked.pop("passwords")[question] == "sesame"
-        assert "sesame" not in str(asked)
-        assert asked["cmdline"].endswith(" --ask-pass" if name == "adopt" else " --ask-become-pass")
+    for name, kind in [("adopt", "connection"), ("site", "become")]:
+        command = Run(name, password="sesame")._command(desk.desk.of, {})
+        assert f"--{kind}-password-file=-" in command and "sesame" not in str(command)
     assert desk.ask("/run/adopt", "").status_code == 428 and desk.desk.run is None
     monkeypatch.setattr(desk.desk, "_play", lambda run: setattr(run, "how", "Finished."))
     desk.desk.wanted = True

@@ -1,0 +1,70 @@
+"""Ansible stdout callback of the desk's runs: as `progress`, and each event as a line of JSON to a file descriptor."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from ansible_collections.mynn.pi.plugins.callback.progress import CallbackModule as Progress
+
+DOCUMENTATION = r"""
+name: desk_events
+type: stdout
+short_description: the events of a run, for the desk that started it
+description:
+  - Prints what C(progress) prints. The environment variable C(MYNN_EVENTS) is the number of the file descriptor for the
+    events (mynn_control/desk/runs.py).
+extends_documentation_fragment:
+  - default_callback
+  - result_format_callback
+author: The mynn-pi authors
+"""
+
+
+class CallbackModule(Progress):  # type: ignore[misc]
+    """Writes the events."""
+
+    CALLBACK_NAME = "desk_events"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events = os.fdopen(int(os.environ["MYNN_EVENTS"]), "w", encoding="ascii")
+
+    def _write(self, event: str, task: Any, **more: Any) -> None:
+        known: dict[str, Any] = {"event": event, "task": task.name or task.action}
+        known["step"] = (self.step + 1, len(self.steps)) if self.step >= 0 else ()
+        print(json.dumps(known | more, default=str), file=self.events, flush=True)
+
+    def _write_result(self, event: str, result: Any) -> None:
+        told = {name: result.result.get(name) for name in ("msg", "diff")}
+        self._write(event, result.task, pi=result.host.name, action=result.task.action, **told)
+
+    def _task_start(self, task: Any, prefix: str | None = None) -> None:
+        super()._task_start(task, prefix)
+        self._write("task", task)
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        """Write that a Pi starts a task."""
+        super().v2_runner_on_start(host, task)
+        self._write("start", task, pi=host.name)
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Write a Pi's result."""
+        super().v2_runner_on_ok(result)
+        self._write_result("ok", result)
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        """Write that a Pi skips a task."""
+        super().v2_runner_on_skipped(result)
+        self._write_result("ok", result)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Write a failure."""
+        super().v2_runner_on_failed(result, ignore_errors)
+        self._write_result("ignored" if ignore_errors else "failed", result)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Write that a Pi cannot be reached."""
+        super().v2_runner_on_unreachable(result)
+        self._write_result("unreachable", result)
