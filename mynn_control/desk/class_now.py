@@ -25,11 +25,7 @@ from mynn_server.watch import STRANGER
 QUIET = 10  # minutes without a run of a cell, after which the page says so
 LONGEST = 600  # minutes at a task: a longer time means a wrong clock
 MARKS = {True: "✔", False: "✘", None: "·"}  # per task: right, tried, untouched
-# Cause of death → sentence for the only program, and for one of several.
-DIED = {
-    "memory": (marked("It ran out of memory."), marked("{lesson} ran out of memory.")),
-    "stopped": (marked("It stopped unexpectedly."), marked("{lesson} stopped unexpectedly.")),
-}
+DIED = {"memory": marked("{lesson} ran out of memory."), "stopped": marked("{lesson} stopped unexpectedly.")}
 MEGABYTES = {"type": "integer", "minimum": 0, "maximum": 1 << 20}
 EPOCH = {"type": "integer", "minimum": 0, "maximum": 1 << 40}
 PROGRAM = {
@@ -138,10 +134,8 @@ def card(
         return Card(name, student, "lost", _("No answer"), faults=[fault])
     running = answer["running"]
     lines = [line_of(program, answer, lessons) for program in running]
-    died = [
-        (line.title, DIED[program["died"]]) for line, program in zip(lines, running, strict=True) if program["died"]
-    ]
-    faults = [_(words[len(lines) > 1]).format(lesson=title) for title, words in died]
+    died = [(line.title, program["died"]) for line, program in zip(lines, running, strict=True) if program["died"]]
+    faults = [_(DIED[why]).format(lesson=title) for title, why in died]
     if answer["free"] < SHORT:
         faults.append(_("Memory is short: let a lesson be ended."))
     quiet = min((program["quiet"] for program in running), default=0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
-from mynn.cli.info import EXAMPLES, TESTED
+from mynn.cli.info import TESTED
 from mynn.tasks import Record, parse
 from mynn_control.desk.asking import STRANGE_KEY
 from mynn_control.desk.inventory import Inventory
@@ -118,19 +118,11 @@ def draw(made: Sequence[Row], listed: Inventory, runs: Sequence[Run] = (), label
         "names": listed.names(),
         "labels": labels,
         "asked": max((row.asked for row in made), default=0),
-        "smoke": (EXAMPLES, TESTED),
+        "tested": TESTED,
         "HOLDS": HOLDS,
         "NOT_ASKED": NOT_ASKED,
     }
     return render("pis", parts)
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in words."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes:
-        return _("{minutes} min {seconds} s").format(minutes=minutes, seconds=rest)
-    return _("{seconds} s").format(seconds=in_figures(f"{seconds:.1f}") if seconds < 10 else rest)
 
 
 def age(seconds: float) -> str:
@@ -171,4 +163,4 @@ def sums_of(folder: Path) -> dict[str, str]:
     return {name: sha256(lesson).hexdigest() for name, lesson in lessons_in(folder).items()}
 
 
-for_templates(duration, age, ago, day, size, model)
+for_templates(age, ago, day, size, model)

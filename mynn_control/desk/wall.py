@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
 
-from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn import wall
 from mynn.arrays import Bytes
 from mynn.errors import DataError
@@ -36,10 +35,9 @@ read = lru_cache(maxsize=1000)(wall.read)  # each change on any Pi redraws the w
 
 @dataclass(frozen=True)
 class Card:
-    """A student's card. place: `PI/STUDENT`. digest: SHA256 sum of the text that the student shows."""
+    """A student's card. place: `PI/STUDENT`."""
 
     place: str
-    digest: str
     shown: wall.Shown
 
 
@@ -48,7 +46,6 @@ class Wall:
 
     def __init__(self, answers: Answers, memory: Memory, test_set: Path) -> None:
         self.answers, self.memory, self.test_set = answers, memory, test_set
-        self._left_out: set[str] = set()  # places with an invalid text
         self._digits = ""  # the test set, as last written
 
     def cards(self) -> list[Card]:
@@ -56,13 +53,8 @@ class Wall:
         cards = []
         for pi, texts in self.answers.shown("wall").items():
             for student, text in texts.items():
-                place, digest = f"{pi}/{student}", sha256(text.encode()).hexdigest()
-                try:
-                    cards.append(Card(place, digest, read(text)))
-                except DataError as error:
-                    if place not in self._left_out:  # print it once: a student may repeat it
-                        print(f"{place} is left out. {printable(error)}", flush=True)
-                    self._left_out.add(place)
+                with suppress(DataError):
+                    cards.append(Card(f"{pi}/{student}", read(text)))
         return cards
 
     def take_off(self, given: Mapping[str, str]) -> str:

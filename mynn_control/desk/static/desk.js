@@ -13,7 +13,7 @@ async function refresh() {
     const part = page.querySelector(name);
     if (!part || part.outerHTML === shown[name]) continue;
     shown[name] = part.outerHTML;
-    keepCards(part);
+    keepLarge(part);
     keepChoices(part);
     const focused = document.activeElement.id;
     document.querySelector(name).replaceWith(document.adoptNode(part));
@@ -23,14 +23,10 @@ async function refresh() {
   document.querySelectorAll("fieldset").forEach((fieldset) => (fieldset.disabled = running));
 }
 
-// On the wall, keep the enlarged card enlarged, and let new cards glow.
-function keepCards(main) {
-  const before = new Set(Array.from(document.querySelectorAll("[data-digest]"), (card) => card.dataset.digest));
+// On the wall, keep the enlarged card enlarged.
+function keepLarge(main) {
   const large = document.querySelector(".large")?.dataset.place;
-  for (const card of main.querySelectorAll("[data-digest]")) {
-    card.classList.toggle("new", !before.has(card.dataset.digest));
-    card.classList.toggle("large", card.dataset.place === large);
-  }
+  for (const card of main.querySelectorAll("[data-place]")) card.classList.toggle("large", card.dataset.place === large);
 }
 
 // Keep typed text, choices that still exist, and unfolded details.
@@ -117,7 +113,7 @@ document.addEventListener("click", (event) => {
   // A click on a card of the wall enlarges it; the next click anywhere ends this.
   const large = document.querySelector(".large");
   if (large) large.classList.remove("large");
-  else event.target.closest("[data-digest]")?.classList.add("large");
+  else event.target.closest("[data-place]")?.classList.add("large");
 });
 document.addEventListener("keydown", ({ key }) => {
   if (key === "Escape") document.querySelector(".large")?.classList.remove("large");

@@ -68,7 +68,7 @@ CARDS: list[tuple[dict[str, Any], str, str]] = [
     ({"text": said(program(quiet=15))}, "Quiet for 15 min", ""),
     ({"text": said(program(busy=True))}, "Working", ""),
     ({"text": said()}, "Nothing open", ""),
-    ({"text": said(program(died="memory"))}, "Open", "It ran out of memory."),
+    ({"text": said(program(died="memory"))}, "Open", "Lesson 1: the MNIST data set ran out of memory."),
     (
         {"text": said(program(), program(died="stopped"))},
         "Open",
