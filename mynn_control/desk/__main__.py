@@ -17,10 +17,10 @@ import sys
 from pathlib import Path
 
 from mynn.files import locked
+from mynn_control.desk.access import Served
 from mynn_control.desk.app import Server
 from mynn_control.desk.asking import Asking
 from mynn_control.desk.backup import Kept, restore, started
-from mynn_control.desk.doors import Served
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import PROJECT, SETTINGS, Pis
 from mynn_control.own_files import begin, beside

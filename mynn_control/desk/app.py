@@ -1,4 +1,4 @@
-"""Starlette app of the desk. Access control is in doors.py."""
+"""Starlette app of the desk. Access control is in access.py."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 
 from mynn.files import replacing
 from mynn_control.desk import backup, work
-from mynn_control.desk.doors import HANDOUT, RESTORE, Connection, Door, Doors, Served
+from mynn_control.desk.access import HANDOUT, RESTORE, AccessControl, Connection, LimitedSocket, Served
 from mynn_control.desk.pages import AskPasswordError, Desk, Form
 from mynn_control.labels import PAPERS
 from mynn_control.words import _
@@ -54,7 +54,7 @@ class Server:
         host, self.port = sockets[-1].getsockname()
         self.url = f"http{'s' if certificate else ''}://{host}:{self.port}"
         app, self.servers, self.threads = self._app(), [], []
-        sockets = [Door(one) for one in sockets] if served else sockets
+        sockets = [LimitedSocket(one) for one in sockets] if served else sockets
         for one in sockets:
             pem = certificate if one is sockets[-1] else None
             options = uvicorn.Config(
@@ -105,7 +105,7 @@ class Server:
             ]
             routes += [self._button(RESTORE, self._restore, backup.LARGEST)]
         names = served.names if served else frozenset({"localhost"})
-        return Starlette(routes=routes, middleware=[Middleware(Doors, names=names, served=served)])
+        return Starlette(routes=routes, middleware=[Middleware(AccessControl, names=names, served=served)])
 
     @staticmethod
     def _button(path: str, endpoint: Endpoint, largest: int = LARGEST) -> Route:

@@ -14,8 +14,8 @@ from typing import Any
 import requests
 
 from mynn_control.desk import pis
+from mynn_control.desk.access import Served
 from mynn_control.desk.app import Server
-from mynn_control.desk.doors import Served
 from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import SETTINGS, Pis

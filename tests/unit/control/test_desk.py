@@ -1,4 +1,4 @@
-"""The desk: its doors, the runs that it starts, and the whole of it, with this computer as a Pi."""
+"""The desk: who may use it, the runs that it starts, and the whole of it, with this computer as a Pi."""
 
 import io
 import json

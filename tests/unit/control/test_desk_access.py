@@ -1,4 +1,4 @@
-"""The doors of a desk that is served to the network: each is tried on a real server, over a real socket."""
+"""Access control of a desk on the network: each rule is tried on a real server, over a real socket."""
 
 import ipaddress
 import socket
@@ -16,8 +16,8 @@ import requests
 from argon2 import PasswordHasher
 from playwright.sync_api import Page, expect
 
-from mynn_control.desk import app, doors
-from mynn_control.desk.doors import COOKIE, MOST_CONNECTIONS, Served
+from mynn_control.desk import access, app
+from mynn_control.desk.access import COOKIE, MOST_CONNECTIONS, Served
 from mynn_server import turns
 from mynn_server.turns import PAUSE
 from tests.support.browser import assert_accessible
@@ -48,7 +48,7 @@ def desk(
 ) -> Iterator[ServedDesk]:
     """Serve a desk, by HTTPS where a test asks for it. To it, each address of the loopback is a computer of its own."""
     pem = certificate if getattr(request, "param", "http") == "https" else None
-    for module in (doors, turns):
+    for module in (access, turns):
         monkeypatch.setattr(module, "network_of", ipaddress.ip_address)
     (tmp_path / "dist/desk").mkdir(parents=True)
     how = Served(HASH, frozenset({"desk.local"}), pem, address="127.0.0.1", clock=tmp_path / "clock")
@@ -131,7 +131,7 @@ def test_guessing_is_slow(desk: ServedDesk, monkeypatch: pytest.MonkeyPatch) -> 
 def test_requests_that_do_not_come_end_and_do_not_hold_the_place_of_others(
     desk: ServedDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doors, "IDLE", 0.5)
+    monkeypatch.setattr(access, "IDLE", 0.5)
     head = f"GET /static/desk.css HTTP/1.1\r\nHost: 127.0.0.1:{port_of(desk)}\r\n"
     post = (
         head.replace("GET /static/desk.css", "POST /sign-in") + f"Origin: {desk.url}\r\nContent-Length: 9\r\n\r\npass"
@@ -153,7 +153,7 @@ def test_a_computer_has_few_connections_and_others_have_theirs(
     desk: ServedDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also ones that never begin TLS, each of which takes 256 KiB."""
-    monkeypatch.setattr(doors, "IDLE", 3600)
+    monkeypatch.setattr(access, "IDLE", 3600)
 
     def connect() -> socket.socket:
         return socket.create_connection(("127.0.0.1", port_of(desk)), 600, (STUDENT, 0))

@@ -118,7 +118,7 @@ def sign_in_page(wrong: str = "", status: int = HTTPStatus.UNAUTHORIZED) -> Resp
     return HTMLResponse(render("sign_in", {"wrong": wrong}), status, SIGN_IN)
 
 
-class Doors:
+class AccessControl:
     """ASGI middleware: refuses foreign host names (DNS rebinding), other sites (CSRF), and all without a session."""
 
     def __init__(self, app: ASGIApp, names: frozenset[str], served: Served | None) -> None:
@@ -156,7 +156,7 @@ class Doors:
         return host in hosts and (reads or asked.get("origin") == f"{scope['scheme']}://{host}")
 
 
-class Door(socket.socket):
+class LimitedSocket(socket.socket):
     """Listening socket that limits the connections per computer.
 
     uvicorn could limit them only after the TLS handshake, but asyncio takes 256 KiB for each from the start.
