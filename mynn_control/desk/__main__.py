@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from mynn.files import locked
-from mynn_control.desk.access import Served
+from mynn_control.desk.access import NetworkSettings
 from mynn_control.desk.app import Server
 from mynn_control.desk.asking import Asking
 from mynn_control.desk.backup import Kept, restore, started
@@ -26,17 +26,17 @@ from mynn_control.desk.runs import PROJECT, SETTINGS, Pis
 from mynn_control.own_files import begin, beside
 
 
-def main(folder: Path, pis: Pis, student: str, served: Served | None = None) -> int:
+def main(folder: Path, pis: Pis, student: str, network: NetworkSettings | None = None) -> int:
     """Ask the Pis and serve the pages until a signal; return the exit code."""
     folder.mkdir(parents=True, exist_ok=True)
-    home = Path.home() if served else None
+    home = Path.home() if network else None
     kept = Kept(pis.inventory, folder.resolve(), home)
     note = restore(kept)
     try:
         with locked(folder, 0):
             begin(SETTINGS)
             desk = Desk(pis, folder, PROJECT / "notebooks", home=home, note=note)
-            with Server(desk, served=served) as server:
+            with Server(desk, network=network) as server:
 
                 def begun() -> None:
                     print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
@@ -64,10 +64,10 @@ if __name__ == "__main__":
     parser.add_argument("--serve", type=Path)
     parser.add_argument("--certificate", type=Path)
     given = parser.parse_args()
-    served = None
+    network = None
     if given.serve:
         certificate = given.certificate if given.certificate and given.certificate.exists() else None
         names = frozenset({f"{socket.gethostname()}.local"})
         hashed = given.serve.read_text(encoding="ascii").strip().removeprefix("argon2:")
-        served = Served(hashed, names, certificate, clock=given.folder / "clock")
-    sys.exit(main(given.folder, Pis(given.inventory.resolve(), given.limit), given.student, served))
+        network = NetworkSettings(hashed, names, certificate, clock=given.folder / "clock")
+    sys.exit(main(given.folder, Pis(given.inventory.resolve(), given.limit), given.student, network))

@@ -54,7 +54,7 @@ SIGN_IN = {
 
 
 @dataclass
-class Served:
+class NetworkSettings:
     """Settings and sessions of a desk on the network. hashed: argon2 hash of its password.
 
     names: its host names. certificate: a file with the certificate and its key, for HTTPS. address: IPv4 address to
@@ -70,7 +70,7 @@ class Served:
     _sessions: dict[str, float] = field(default_factory=dict)  # session token → expiry time
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def is_password(self, password: str) -> bool:
+    async def check_password(self, password: str) -> bool:
         """Return whether this is the password. One check at a time, because each takes 19 MiB and a processor."""
         for one in spellings(password):
             with suppress(argon2.exceptions.Argon2Error):
@@ -78,14 +78,14 @@ class Served:
                     return await run_in_threadpool(argon2.PasswordHasher().verify, self.hashed, one)
         return False
 
-    def begin(self) -> str:
+    def new_session(self) -> str:
         """Begin a session, and return its token for the cookie. Above MOST_SESSIONS, the oldest one ends."""
         new, now = secrets.token_urlsafe(32), time.monotonic()
         kept = [(token, until) for token, until in self._sessions.items() if until > now]
         self._sessions = dict([*kept[1 - MOST_SESSIONS :], (new, now + DAY)])
         return new
 
-    def is_open(self, cookies: str) -> bool:
+    def has_session(self, cookies: str) -> bool:
         """Return whether these cookies contain the token of an open session."""
         return self._sessions.get(cookie_parser(cookies).get(COOKIE, ""), 0) > time.monotonic()
 
@@ -95,7 +95,7 @@ class Served:
         assert request.client
         try:
             async with turn(request.client.host):
-                if not await self.is_password(given.get("password", "")):
+                if not await self.check_password(given.get("password", "")):
                     await asyncio.sleep(PAUSE)
                     return sign_in_page(_(WRONG))
         except TooManyError as error:
@@ -104,7 +104,7 @@ class Served:
             self.clock.write_text(given["now"])
         answer = RedirectResponse("/", HTTPStatus.SEE_OTHER)
         secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, self.begin(), DAY, httponly=True, samesite="strict", secure=secure)
+        answer.set_cookie(COOKIE, self.new_session(), DAY, httponly=True, samesite="strict", secure=secure)
         return answer
 
     async def sign_out(self, request: Request) -> Response:
@@ -121,8 +121,8 @@ def sign_in_page(wrong: str = "", status: int = HTTPStatus.UNAUTHORIZED) -> Resp
 class AccessControl:
     """ASGI middleware: refuses foreign host names (DNS rebinding), other sites (CSRF), and all without a session."""
 
-    def __init__(self, app: ASGIApp, names: frozenset[str], served: Served | None) -> None:
-        self.app, self.names, self.served = app, names, served
+    def __init__(self, app: ASGIApp, names: frozenset[str], network: NetworkSettings | None) -> None:
+        self.app, self.names, self.network = app, names, network
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it. Adds HEADERS to the response."""
@@ -138,9 +138,11 @@ class AccessControl:
         app = self.app
         if not self._is_own(scope, asked):
             app = PlainTextResponse("This is not for you.", HTTPStatus.FORBIDDEN)
-        elif self.served and self.served.certificate and scope["scheme"] == "http":
+        elif self.network and self.network.certificate and scope["scheme"] == "http":
             app = RedirectResponse(f"https://{asked['host'].partition(':')[0]}")
-        elif self.served and not (self.served.is_open(asked.get("cookie", "")) or scope["path"].startswith(PUBLIC)):
+        elif self.network and not (
+            self.network.has_session(asked.get("cookie", "")) or scope["path"].startswith(PUBLIC)
+        ):
             app = sign_in_page()
         await app(scope, receive, send_with_headers)
 

@@ -26,14 +26,14 @@ from starlette.staticfiles import StaticFiles
 
 from mynn.files import replacing
 from mynn_control.desk import backup, work
-from mynn_control.desk.access import HANDOUT, RESTORE, AccessControl, Connection, LimitedSocket, Served
+from mynn_control.desk.access import HANDOUT, RESTORE, AccessControl, Connection, LimitedSocket, NetworkSettings
 from mynn_control.desk.pages import AskPasswordError, Desk, Form
 from mynn_control.labels import PAPERS
 from mynn_control.words import _
 
 HOST = "127.0.0.1"  # other computers cannot reach it
 PORT = 8900
-LARGEST, OF_STRANGERS = 1 << 16, 4096  # bytes per request: from a page, such as all names; to sign in
+LARGEST, LARGEST_SIGN_IN = 1 << 16, 4096  # bytes per request: from a page, such as all names; to sign in
 PAUSE = 0.3  # seconds between checks for a new version of a page
 QUIET = 15  # seconds without an event, after which one is sent: this detects a closed browser
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -47,19 +47,19 @@ LABELS = {
 class Server:
     """uvicorn servers in threads. With a certificate, systemd's first socket (HTTP) redirects to the second (HTTPS)."""
 
-    def __init__(self, desk: Desk, port: int = PORT, served: Served | None = None) -> None:
-        self.desk, self.served = desk, served
-        certificate = served.certificate if served else None
-        sockets = listening(port, served.address if served else HOST)[: 2 if certificate else 1]
+    def __init__(self, desk: Desk, port: int = PORT, network: NetworkSettings | None = None) -> None:
+        self.desk, self.network = desk, network
+        certificate = network.certificate if network else None
+        sockets = listening(port, network.address if network else HOST)[: 2 if certificate else 1]
         host, self.port = sockets[-1].getsockname()
         self.url = f"http{'s' if certificate else ''}://{host}:{self.port}"
         app, self.servers, self.threads = self._app(), [], []
-        sockets = [LimitedSocket(one) for one in sockets] if served else sockets
+        sockets = [LimitedSocket(one) for one in sockets] if network else sockets
         for one in sockets:
             pem = certificate if one is sockets[-1] else None
             options = uvicorn.Config(
                 app,
-                http=Connection if served else "auto",
+                http=Connection if network else "auto",
                 ssl_certfile=pem,
                 ws="none",
                 lifespan="off",
@@ -98,14 +98,14 @@ class Server:
             self._button("/stop", self._stop),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ]
-        if served := self.served:
+        if network := self.network:
             routes += [
-                self._button("/sign-in", served.sign_in, OF_STRANGERS),
-                self._button("/sign-out", served.sign_out),
+                self._button("/sign-in", network.sign_in, LARGEST_SIGN_IN),
+                self._button("/sign-out", network.sign_out),
             ]
             routes += [self._button(RESTORE, self._restore, backup.LARGEST)]
-        names = served.names if served else frozenset({"localhost"})
-        return Starlette(routes=routes, middleware=[Middleware(AccessControl, names=names, served=served)])
+        names = network.names if network else frozenset({"localhost"})
+        return Starlette(routes=routes, middleware=[Middleware(AccessControl, names=names, network=network)])
 
     @staticmethod
     def _button(path: str, endpoint: Endpoint, largest: int = LARGEST) -> Route:

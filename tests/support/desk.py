@@ -14,7 +14,7 @@ from typing import Any
 import requests
 
 from mynn_control.desk import pis
-from mynn_control.desk.access import Served
+from mynn_control.desk.access import NetworkSettings
 from mynn_control.desk.app import Server
 from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.pages import Desk
@@ -49,12 +49,15 @@ class ServedDesk:
 
 @contextmanager
 def served(
-    folder: Path, inventory: Path = Path("inventory.ini"), settings: Path = SETTINGS, how: Served | None = None
+    folder: Path,
+    inventory: Path = Path("inventory.ini"),
+    settings: Path = SETTINGS,
+    network: NetworkSettings | None = None,
 ) -> Iterator[ServedDesk]:
-    """Serve a desk, whose folder this is. how: to the network."""
-    desk = Desk(Pis(inventory), folder, ROOT / "notebooks", settings, folder if how else None)
+    """Serve a desk, whose folder this is. network: settings of a desk that is on the network."""
+    desk = Desk(Pis(inventory), folder, ROOT / "notebooks", settings, folder if network else None)
     desk.update()
-    with Server(desk, 0, how) as server:
+    with Server(desk, 0, network) as server:
         yield ServedDesk(folder, desk, server)
         desk.end()
 

@@ -17,7 +17,7 @@ from argon2 import PasswordHasher
 from playwright.sync_api import Page, expect
 
 from mynn_control.desk import access, app
-from mynn_control.desk.access import COOKIE, MOST_CONNECTIONS, Served
+from mynn_control.desk.access import COOKIE, MOST_CONNECTIONS, NetworkSettings
 from mynn_server import turns
 from mynn_server.turns import PAUSE
 from tests.support.browser import assert_accessible
@@ -51,8 +51,8 @@ def desk(
     for module in (access, turns):
         monkeypatch.setattr(module, "network_of", ipaddress.ip_address)
     (tmp_path / "dist/desk").mkdir(parents=True)
-    how = Served(HASH, frozenset({"desk.local"}), pem, address="127.0.0.1", clock=tmp_path / "clock")
-    with served(tmp_path / "dist/desk", how=how) as desk:
+    network = NetworkSettings(HASH, frozenset({"desk.local"}), pem, address="127.0.0.1", clock=tmp_path / "clock")
+    with served(tmp_path / "dist/desk", network=network) as desk:
         yield desk
 
 
@@ -217,7 +217,7 @@ def test_with_a_certificate_nothing_is_sent_in_the_clear(
     plain = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
     monkeypatch.setattr(app, "listening", lambda *_: sockets)
     (tmp_path / "dist/desk").mkdir(parents=True)
-    with served(tmp_path / "dist/desk", how=Served(HASH, frozenset({"desk.local"}), certificate)) as desk:
+    with served(tmp_path / "dist/desk", network=NetworkSettings(HASH, frozenset({"desk.local"}), certificate)) as desk:
         assert requests.get(plain, allow_redirects=False).headers["Location"] == "https://127.0.0.1"
         answer = requests.post(
             f"{plain}/sign-in", {"password": PASSWORD}, headers={"Origin": plain}, allow_redirects=False
