@@ -20,7 +20,7 @@ from mynn.files import locked
 from mynn_control.desk.access import NetworkSettings
 from mynn_control.desk.app import Server
 from mynn_control.desk.asking import Asking
-from mynn_control.desk.backup import Kept, restore, started
+from mynn_control.desk.backup import BackupFiles, confirm_restore, restore
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import PROJECT, SETTINGS, Pis
 from mynn_control.own_files import begin, beside
@@ -30,8 +30,8 @@ def main(folder: Path, pis: Pis, student: str, network: NetworkSettings | None =
     """Ask the Pis and serve the pages until a signal; return the exit code."""
     folder.mkdir(parents=True, exist_ok=True)
     home = Path.home() if network else None
-    kept = Kept(pis.inventory, folder.resolve(), home)
-    note = restore(kept)
+    files = BackupFiles(pis.inventory, folder.resolve(), home)
+    note = restore(files)
     try:
         with locked(folder, 0):
             begin(SETTINGS)
@@ -40,10 +40,10 @@ def main(folder: Path, pis: Pis, student: str, network: NetworkSettings | None =
 
                 def begun() -> None:
                     print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
-                    started(kept)
+                    confirm_restore(files)
 
-                files = [path for own in (pis.inventory, SETTINGS) for path in (own, beside(own))]
-                desk.asking = Asking(pis, student, files, desk.answers)
+                watched = [path for own in (pis.inventory, SETTINGS) for path in (own, beside(own))]
+                desk.asking = Asking(pis, student, watched, desk.answers)
                 asyncio.run(desk.asking.keep_asking(desk.update, begun))
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)  # an impatient teacher may press Ctrl-C again

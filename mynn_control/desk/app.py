@@ -131,7 +131,7 @@ class Server:
 
     async def _backup(self, _request: Request) -> Response:
         return _download(
-            await run_in_threadpool(backup.write, self.desk.kept), time.strftime("mynn-pi-%Y-%m-%d.tar.gz")
+            await run_in_threadpool(backup.create, self.desk.backup_files), time.strftime("mynn-pi-%Y-%m-%d.tar.gz")
         )
 
     async def _collection(self, request: Request) -> Response:
@@ -156,7 +156,7 @@ class Server:
         if self.desk.run and not self.desk.run.how:
             return PlainTextResponse(_("Something runs: wait until it has ended, or stop it."), HTTPStatus.CONFLICT)
         try:
-            with replacing(self.desk.kept.waiting, 0o600) as file:
+            with replacing(self.desk.backup_files.uploaded, 0o600) as file:
                 await _receive(request, file)
                 file.seek(0)
                 await run_in_threadpool(backup.check, file)

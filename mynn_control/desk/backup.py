@@ -40,7 +40,7 @@ class BackupError(Exception):
 
 
 @dataclass(frozen=True)
-class Kept:
+class BackupFiles:
     """Places of the files that a desk keeps. desk: the folder of its database, in dist/.
 
     home: home folder of the account, only on a desk's own card: its SSH key is then backed up, too.
@@ -56,13 +56,13 @@ class Kept:
         return self.desk.parent
 
     @property
-    def places(self) -> dict[str, Path]:
+    def paths(self) -> dict[str, Path]:
         """Name in a backup → path on this computer. The names are paths in the project, except `ssh`."""
-        places = {"inventory.ini": self.inventory, SETTINGS: runs.SETTINGS}
-        places |= {str(beside(Path(place))): beside(path) for place, path in places.items()}
-        places["handout"] = self.dist.parent / "handout"
-        places |= {f"dist/{name}": self.dist / name for name in ("ca", "passwords", "work")}
-        return places | {"dist/desk": self.desk} | ({"ssh": self.home / ".ssh"} if self.home else {})
+        paths = {"inventory.ini": self.inventory, SETTINGS: runs.SETTINGS}
+        paths |= {str(beside(Path(place))): beside(path) for place, path in paths.items()}
+        paths["handout"] = self.dist.parent / "handout"
+        paths |= {f"dist/{name}": self.dist / name for name in ("ca", "passwords", "work")}
+        return paths | {"dist/desk": self.desk} | ({"ssh": self.home / ".ssh"} if self.home else {})
 
     @property
     def key(self) -> str:
@@ -71,21 +71,21 @@ class Kept:
         return public.read_text(encoding="utf-8").strip() if public and public.exists() else ""
 
     @property
-    def waiting(self) -> Path:
+    def uploaded(self) -> Path:
         """The backup to restore at the next start, if it exists."""
         return self.dist / "restore.tar.gz"
 
 
-def write(kept: Kept) -> Path:
+def create(files: BackupFiles) -> Path:
     """Write a backup into a new file in dist/, and return its path."""
-    descriptor, made = tempfile.mkstemp(prefix=UNFINISHED, dir=kept.dist)
+    descriptor, made = tempfile.mkstemp(prefix=UNFINISHED, dir=files.dist)
     with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
-        for place, path in kept.places.items():
+        for place, path in files.paths.items():
             if path.exists():
                 tar.add(path, place, filter=_wanted)
-        with tempfile.TemporaryDirectory(dir=kept.dist, prefix=".memory-") as folder:
+        with tempfile.TemporaryDirectory(dir=files.dist, prefix=".memory-") as folder:
             copy = f"{folder}/memory.sqlite"
-            with closing(sqlite3.connect(kept.desk / "memory.sqlite")) as memory:
+            with closing(sqlite3.connect(files.desk / "memory.sqlite")) as memory:
                 memory.execute("VACUUM INTO ?", (copy,))
             tar.add(copy, DATABASE)
     return Path(made)
@@ -147,42 +147,42 @@ def _check_memory(path: Path) -> None:
     raise BackupError(_("What the desk remembers is damaged in this backup, or was written by a later mynn-pi."))
 
 
-def restore(kept: Kept) -> str:
-    """Restore a waiting backup; or undo the last restore, if the desk did not start from it.
+def restore(files: BackupFiles) -> str:
+    """Restore an uploaded backup; or undo the last restore, if the desk did not start from it.
 
     Replaced files stay in dist/before-DATE. After a power cut, the restore starts over. Returns a note, or nothing.
     """
-    for left in kept.dist.glob(f"{UNFINISHED}*"):  # left by a desk that was killed
+    for left in files.dist.glob(f"{UNFINISHED}*"):  # left by a desk that was killed
         left.unlink()
-    for tried in kept.dist.glob("restored-*"):
-        _exchange(kept, *(kept.dist / tried.name.replace("restored", name) for name in ("before", "failed")))
+    for tried in files.dist.glob("restored-*"):
+        _swap(files, *(files.dist / tried.name.replace("restored", name) for name in ("before", "failed")))
         tried.unlink()
         return _("The desk could not start from the backup, so it has again what was here before.")
-    if not kept.waiting.exists():
+    if not files.uploaded.exists():
         return ""
     now = time.strftime("%Y-%m-%d_%H-%M-%S")
-    with tempfile.TemporaryDirectory(dir=kept.dist, prefix=".restore-") as folder:
+    with tempfile.TemporaryDirectory(dir=files.dist, prefix=".restore-") as folder:
         try:
-            with kept.waiting.open("rb") as file:
+            with files.uploaded.open("rb") as file:
                 check(file, into=Path(folder))
         except (BackupError, OSError) as error:
-            kept.waiting.unlink()
+            files.uploaded.unlink()
             return f"{_('The backup was not restored, and nothing was changed.')} {error}"
-        _exchange(kept, Path(folder), kept.dist / f"before-{now}")
-    kept.waiting.rename(kept.dist / f"restored-{now}")
+        _swap(files, Path(folder), files.dist / f"before-{now}")
+    files.uploaded.rename(files.dist / f"restored-{now}")
     return ""
 
 
-def _exchange(kept: Kept, new: Path, before: Path) -> None:
+def _swap(files: BackupFiles, new: Path, before: Path) -> None:
     """Move the desk's files into the folder `before`, and the files of the folder `new` into their place."""
-    for place, path in kept.places.items():
+    for place, path in files.paths.items():
         for source, target in ((path, before / place), (new / place, path)):
             if source.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(source, target)
 
 
-def started(kept: Kept) -> None:
+def confirm_restore(files: BackupFiles) -> None:
     """Record that the desk has started from the restored backup."""
-    for tried in kept.dist.glob("restored-*"):
+    for tried in files.dist.glob("restored-*"):
         tried.unlink()

@@ -19,7 +19,7 @@ from mynn.outline import Lesson, outline
 from mynn.words import VARIABLE, language, lessons_folder
 from mynn_control.desk import class_now, names, pis, tasks, work
 from mynn_control.desk.asking import WANTED, Answers, Asking
-from mynn_control.desk.backup import Kept
+from mynn_control.desk.backup import BackupFiles
 from mynn_control.desk.inventory import Inventory, take_over_pis
 from mynn_control.desk.memory import OWN_FILES, Memory, Seat
 from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, STOPPED, Pis, Run, again
@@ -66,7 +66,7 @@ class Desk:
         self.of, self.folder, self._lessons = of, folder.resolve(), lessons
         self.lessons: Mapping[str, Lesson] = {}  # by name, in teaching order
         self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
-        self.kept = Kept(of.inventory, self.folder, home)
+        self.backup_files = BackupFiles(of.inventory, self.folder, home)
         self.answers, self.memory = Answers(), Memory(folder / "memory.sqlite")
         self.notes = [note]
         if self.memory.set_aside:
@@ -134,7 +134,9 @@ class Desk:
             self._take_language()
             self._changed, self._minute = self.memory.changed, minute()
             pages = {"class": class_now.draw(self.answers, self.lessons, self.memory.names()), **self.wall.draw()}
-            pages |= self._draw_remembered() | {"backup": render("backup", {"tab": "backup", "kept": self.kept})}
+            pages |= self._draw_remembered() | {
+                "backup": render("backup", {"tab": "backup", "files": self.backup_files})
+            }
             self.versions.update(tab for tab, html in pages.items() if html != self._pages.get(tab))
             self._pages |= pages
             self._draw_run()

@@ -28,7 +28,7 @@ from mynn_control.results import PiResult, load, save
 from mynn_control.words import _, colon, safe
 
 
-def kept(name: str, now: float, answer: dict[str, Any], result: PiResult | None = None) -> dict[str, Any]:
+def columns_of(name: str, now: float, answer: dict[str, Any], result: PiResult | None = None) -> dict[str, Any]:
     """Return the columns to save for a Pi that was asked: checked against the schema, without passwords."""
     state, lost = answer["state"], answer["lost"] and in_words(name, str(answer["lost"]))
     if state != {} and (wrong := misfit(state, STATE)):
@@ -68,7 +68,7 @@ def main(folder: Path) -> None:
     memory, results = Memory(folder / "memory.sqlite"), Path(run["results"])
     verified = {name: result_from(name, results) for name in run["verified"]}
     for name, answer in run["asked"].items():
-        new = kept(name, now, answer, verified.get(name))
+        new = columns_of(name, now, answer, verified.get(name))
         memory.keep(name, **new, lessons=run["lessons"], room=run["room"])
     for result in verified.values():
         save(result, results)  # also if the tests were cut off: the role verify reads it

@@ -108,16 +108,16 @@ def test_a_new_card_becomes_the_old_one_and_loses_nothing(tmp_path: Path) -> Non
 def test_what_was_there_comes_back_if_the_desk_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the next start, after which the backup is tried no more; if it did start, the backup stays."""
     monkeypatch.setattr(runs, "SETTINGS", tmp_path / "settings.yml")
-    kept = backup.Kept(tmp_path / "inventory.ini", tmp_path / "dist/desk")
-    kept.desk.mkdir(parents=True)
+    files = backup.BackupFiles(tmp_path / "inventory.ini", tmp_path / "dist/desk")
+    files.desk.mkdir(parents=True)
     for starts, text in [(False, "mine"), (True, "")]:
-        kept.inventory.write_text("mine")
-        kept.waiting.write_bytes(archive(*LEAST).getvalue())
-        assert backup.restore(kept) == "" and kept.inventory.read_text() == ""
+        files.inventory.write_text("mine")
+        files.uploaded.write_bytes(archive(*LEAST).getvalue())
+        assert backup.restore(files) == "" and files.inventory.read_text() == ""
         if starts:
-            backup.started(kept)
-        assert ("could not start" in backup.restore(kept)) != starts
-        assert backup.restore(kept) == "" and kept.inventory.read_text() == text
+            backup.confirm_restore(files)
+        assert ("could not start" in backup.restore(files)) != starts
+        assert backup.restore(files) == "" and files.inventory.read_text() == text
 
 
 def archive(*members: tarfile.TarInfo, **options: Any) -> io.BytesIO:

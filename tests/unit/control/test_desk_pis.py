@@ -164,8 +164,8 @@ def test_pictures_of_thirty_pis(browser_page: Page, tmp_path: Path) -> None:
             figures = {"smoke_accuracy": 0.83, "smoke_seconds": 9}
             result = PiResult(name, checks=[Check("mynn", "learns", "It learns to read.", figures=figures)])
             desk.answer(name, {"student": (None, None)}, "", number)
-            kept = record.kept(name, time.time(), told, result)
-            desk.desk.memory.keep(name, **kept, lessons=str(ROOT / "notebooks"), room=250)
+            columns = record.columns_of(name, time.time(), told, result)
+            desk.desk.memory.keep(name, **columns, lessons=str(ROOT / "notebooks"), room=250)
         desk.desk.update()
         browser_page.emulate_media(color_scheme="light")
         for tab in ("pis", "tasks"):
@@ -205,10 +205,10 @@ def test_whatever_a_pi_tells_the_page_is_written(place: tuple[str, str], value: 
     """What does not match the schema is not kept, and is named in a sentence of ours."""
     name, inner = place
     told = WHOLE | {name: WHOLE[name] | {inner: value} if inner else value} if name else value
-    kept = record.kept("pi01", NOW, {"state": told, "lost": ""})
-    assert len(json.dumps(kept)) < 10_000 and "../" not in json.dumps(kept)
-    html = pis_page({"pi01": kept | {"lessons": "nowhere", "room": 250}}, "pi01")
-    assert ("pi01 reported an invalid state (" in html) == ("state" not in kept and told != {})
+    columns = record.columns_of("pi01", NOW, {"state": told, "lost": ""})
+    assert len(json.dumps(columns)) < 10_000 and "../" not in json.dumps(columns)
+    html = pis_page({"pi01": columns | {"lessons": "nowhere", "room": 250}}, "pi01")
+    assert ("pi01 reported an invalid state (" in html) == ("state" not in columns and told != {})
 
 
 @pytest.mark.parametrize("lost", [["x"], "x" * 10**6, "no\x1b[2J \udcff\nway"])
