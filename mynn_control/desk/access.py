@@ -181,7 +181,7 @@ class LimitedSocket(socket.socket):
         return connection, address
 
 
-class Connection(H11Protocol):
+class HttpConnection(H11Protocol):
     """HTTP connection that is aborted if no whole request arrives in time."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -26,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 
 from mynn.files import replacing
 from mynn_control.desk import backup, work
-from mynn_control.desk.access import HANDOUT, RESTORE, AccessControl, Connection, LimitedSocket, NetworkSettings
+from mynn_control.desk.access import HANDOUT, RESTORE, AccessControl, HttpConnection, LimitedSocket, NetworkSettings
 from mynn_control.desk.pages import AskPasswordError, Desk, Form
 from mynn_control.labels import PAPERS
 from mynn_control.words import _
@@ -59,7 +59,7 @@ class Server:
             pem = certificate if one is sockets[-1] else None
             options = uvicorn.Config(
                 app,
-                http=Connection if network else "auto",
+                http=HttpConnection if network else "auto",
                 ssl_certfile=pem,
                 ws="none",
                 lifespan="off",

@@ -18,8 +18,8 @@ from ansible.errors import AnsibleError
 from ansible_collections.mynn.pi.plugins.module_utils.schema import LARGEST, misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn import wall
+from mynn_control.desk.connections import PROMPT, Connection, connections
 from mynn_control.desk.runs import Pis
-from mynn_control.desk.ways import PROMPT, Way, ways
 from mynn_control.own_files import written
 from mynn_control.report_schemas import CLOSED, of
 from mynn_control.words import marked
@@ -117,7 +117,7 @@ class Asking:
         self.pis, self.student, self.files, self.answers = pis, student, files, answers
         self.trouble = self.password = ""
         self._written: list[int] = []
-        self._asked: dict[Way, asyncio.Task[None]] = {}
+        self._asked: dict[Connection, asyncio.Task[None]] = {}
 
     def give(self, password: str) -> None:
         """Continue with this password for sudo."""
@@ -143,28 +143,28 @@ class Asking:
     async def _renew(self) -> None:
         """Read how to reach each Pi; drop connections whose settings changed, and start new ones."""
         try:
-            new = await asyncio.to_thread(lambda: list(ways(self.pis, self.student)))
+            new = await asyncio.to_thread(lambda: list(connections(self.pis, self.student)))
         except (AnsibleError, OSError) as error:
             self.trouble = str(error)
             return
         self.trouble = "" if new else NO_PI
-        await self._end([way for way in self._asked if way not in new])
-        for way in (way for way in new if way not in self._asked):
-            self.answers.tell(way.pi, place=way.place, students=dict(way.students), lost=None)
-            self._asked[way] = asyncio.create_task(self._follow(way))
+        await self._end([connection for connection in self._asked if connection not in new])
+        for connection in (connection for connection in new if connection not in self._asked):
+            self.answers.tell(connection.pi, place=connection.place, students=dict(connection.students), lost=None)
+            self._asked[connection] = asyncio.create_task(self._follow(connection))
 
-    async def _end(self, asked: Iterable[Way]) -> None:
+    async def _end(self, asked: Iterable[Connection]) -> None:
         """Stop asking these Pis."""
-        tasks = {way: self._asked.pop(way) for way in asked}
-        for way, task in tasks.items():
+        tasks = {connection: self._asked.pop(connection) for connection in asked}
+        for connection, task in tasks.items():
             task.cancel()
-            self.answers.forget(way.pi)
+            self.answers.forget(connection.pi)
         await asyncio.gather(*tasks.values(), return_exceptions=True)
 
-    async def _follow(self, way: Way) -> None:
+    async def _follow(self, connection: Connection) -> None:
         while True:
             try:
-                lost = await self._hear(way)
+                lost = await self._hear(connection)
             except OSError as error:  # such as: ssh is not installed
                 lost = str(error)
             if lost == WANTED:
@@ -172,17 +172,17 @@ class Asking:
                 while self.trouble == WANTED:
                     await asyncio.sleep(PAUSE)
             else:
-                self.answers.tell(way.pi, lost=printable(lost))
+                self.answers.tell(connection.pi, lost=printable(lost))
                 await asyncio.sleep(UNTIL_SET_UP if lost == NOT_SET_UP else AGAIN)
 
-    async def _hear(self, way: Way) -> str:
+    async def _hear(self, connection: Connection) -> str:
         """Receive a Pi's news until its program ends. Returns why it ended."""
-        process = await _started(way)
-        complaint = asyncio.create_task(self._answer_complaints(way, process))
+        process = await _started(connection)
+        complaint = asyncio.create_task(self._answer_complaints(connection, process))
         try:
             async with asyncio.timeout(BEGIN):
-                await _begin(way, process)
-            await self._take_news(way, process)
+                await _begin(connection, process)
+            await self._take_news(connection, process)
             async with asyncio.timeout(BEGIN):
                 return await complaint
         except LostError as error:
@@ -195,13 +195,13 @@ class Asking:
             await asyncio.gather(complaint, return_exceptions=True)
             await process.communicate()
 
-    async def _take_news(self, way: Way, process: Process) -> None:
-        allowed = schema(name for name, _ in way.students)
+    async def _take_news(self, connection: Connection, process: Process) -> None:
+        allowed = schema(name for name, _ in connection.students)
         while line := await _line(process.stdout):
-            self.answers.tell(way.pi, shown=_parsed(line, allowed), lost="")
+            self.answers.tell(connection.pi, shown=_parsed(line, allowed), lost="")
             await asyncio.sleep(NEXT)
 
-    async def _answer_complaints(self, way: Way, process: Process) -> str:
+    async def _answer_complaints(self, connection: Connection, process: Process) -> str:
         """Read standard error and give sudo its password. Returns why the connection ended, often the last line."""
         assert process.stdin
         last, given = "", ""
@@ -214,7 +214,7 @@ class Asking:
                 return NOT_SET_UP if NO_PROGRAM.search(last) else last or "it ended by itself"
             last = line.decode(errors="replace").strip() or last
             if last == PROMPT:
-                if given or not (given := self.password or way.password):
+                if given or not (given := self.password or connection.password):
                     _kill(process)
                     return WANTED
                 process.stdin.write(f"{given}\n".encode())
@@ -222,10 +222,10 @@ class Asking:
         return "it prints without end"
 
 
-async def _started(way: Way) -> Process:
+async def _started(connection: Connection) -> Process:
     """Start ssh. If cancelled, kill it and its children: asyncio would kill one process, and wait for the others."""
     program = asyncio.create_subprocess_exec(
-        *way.argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LARGEST, start_new_session=True
+        *connection.argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LARGEST, start_new_session=True
     )
     starting = asyncio.ensure_future(program)
     try:
@@ -237,7 +237,7 @@ async def _started(way: Way) -> Process:
         raise
 
 
-async def _begin(way: Way, process: Process) -> None:
+async def _begin(connection: Connection, process: Process) -> None:
     """Wait for the greeting of a Pi's program, and send the request."""
     assert process.stdin
     for _ in range(LINES):  # the login shell may print lines first
@@ -245,7 +245,7 @@ async def _begin(way: Way, process: Process) -> None:
         if line.startswith(b'{"mynn": '):
             if line.strip() != f'{{"mynn": {VERSION}}}'.encode():
                 raise LostError(NOT_SET_UP)
-            process.stdin.write(f"{way.asked}\n".encode())
+            process.stdin.write(f"{connection.request}\n".encode())
             return
         if not line:
             return

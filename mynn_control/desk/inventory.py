@@ -16,8 +16,8 @@ from ansible.errors import AnsibleError
 from ansible.plugins.inventory import detect_range, expand_hostname_range
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from mynn_control.desk.connections import connections
 from mynn_control.desk.runs import Pis
-from mynn_control.desk.ways import ways
 from mynn_control.find import Proposal, is_host_name, is_reachable, proposals, search
 from mynn_control.own_files import RefusedError, beside, listed, parse, place, read, take_over, write, written
 from mynn_control.words import _, safe
@@ -105,11 +105,11 @@ class Inventory:
 
 def forget_key(path: Path, name: str) -> None:
     """Remove a Pi's SSH host key from this computer's known_hosts files. RefusedError: there is no such Pi."""
-    way = next((way for way in ways(Pis(path)) if way.pi == name), None)
-    if not way:
+    connection = next((connection for connection in connections(Pis(path)) if connection.pi == name), None)
+    if not connection:
         raise RefusedError(_("{name} is not in it.").format(name=name))
     run = partial(subprocess.run, check=True, capture_output=True, text=True, timeout=30)
-    said = run([way.argv[0], "-G", *way.argv[1:-1]]).stdout
+    said = run([connection.argv[0], "-G", *connection.argv[1:-1]]).stdout
     ssh = dict(line.partition(" ")[::2] for line in said.splitlines())  # also from ~/.ssh/config
     known = ssh["hostname"] if ssh["port"] == "22" else f"[{ssh['hostname']}]:{ssh['port']}"
     for file in filter(os.path.exists, ssh["userknownhostsfile"].split()):

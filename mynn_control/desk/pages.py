@@ -20,12 +20,12 @@ from mynn.words import VARIABLE, language, lessons_folder
 from mynn_control.desk import class_now, names, pis, tasks, work
 from mynn_control.desk.asking import WANTED, Answers, Asking
 from mynn_control.desk.backup import BackupFiles
+from mynn_control.desk.connections import class_language
 from mynn_control.desk.inventory import Inventory, take_over_pis
 from mynn_control.desk.memory import OWN_FILES, Memory, Seat
 from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, STOPPED, Pis, Run, again
 from mynn_control.desk.settings import Settings, take_over_settings
 from mynn_control.desk.wall import Wall
-from mynn_control.desk.ways import class_language
 from mynn_control.render import render
 from mynn_control.words import _, marked
 

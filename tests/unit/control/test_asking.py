@@ -19,8 +19,8 @@ import pytest
 from mynn import wall
 from mynn_control.desk import asking
 from mynn_control.desk.asking import Answers, Asking
+from mynn_control.desk.connections import connections
 from mynn_control.desk.runs import Pis
-from mynn_control.desk.ways import ways
 from mynn_server.watch import VERSION
 from tests.support.desk import running
 from tests.support.playbook_run import descendants
@@ -149,16 +149,16 @@ def test_a_pi_is_followed_over_ssh_and_asked_again_after_it_died(tmp_path: Path)
         )
 
 
-def test_the_way_to_a_pi_is_that_of_a_run(tmp_path: Path) -> None:
-    """As ssh itself sees it: a silent Pi is given up after 15 s, and apt's way is left to the playbooks."""
+def test_the_connection_to_a_pi_is_that_of_a_run(tmp_path: Path) -> None:
+    """As ssh itself sees it: a silent Pi is given up after 15 s, and apt's tunnel is left to the playbooks."""
     (tmp_path / "inventory.ini").write_text(
         "[pis]\npi-01 ansible_host=127.0.0.1 ansible_port=2222 ansible_user=pi ansible_ssh_extra_args='-R 1:host:2'\n"
         f"[pis:vars]\nansible_private_key_file={tmp_path}/key\nansible_become_password=sesame\n"
         "ansible_ssh_common_args='-F none -o ProxyJump=jump@host:2223'\n"
     )
     (tmp_path / "key").touch()
-    [way] = ways(Pis(tmp_path / "inventory.ini"))
-    command = [way.argv[0], "-G", *way.argv[1:-1]]
+    [connection] = connections(Pis(tmp_path / "inventory.ini"))
+    command = [connection.argv[0], "-G", *connection.argv[1:-1]]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     for wanted in (
         *("hostname 127.0.0.1", "port 2222", "user pi", f"identityfile {tmp_path}/key", "proxyjump jump@host:2223"),
@@ -166,8 +166,8 @@ def test_the_way_to_a_pi_is_that_of_a_run(tmp_path: Path) -> None:
         *("clearallforwardings yes", "controlmaster false", "batchmode yes", "requesttty false"),
     ):
         assert wanted in said
-    assert way.argv[-1].startswith("LC_ALL=C sudo -H -S -p ")
-    assert way.password == "sesame" and "sesame" not in f"{way} {way.argv}"
+    assert connection.argv[-1].startswith("LC_ALL=C sudo -H -S -p ")
+    assert connection.password == "sesame" and "sesame" not in f"{connection} {connection.argv}"
 
 
 @pytest.mark.parametrize(
@@ -193,10 +193,10 @@ def test_what_is_wrong_with_a_pi_is_one_line(program_of_pi: str, why: str, tmp_p
 
 
 def test_an_ssh_that_is_cancelled_while_it_starts_ends_with_its_children() -> None:
-    way = Mock(argv=("sh", "-c", "sh -c 'echo begun; sleep 1000; true'; true"))
+    connection = Mock(argv=("sh", "-c", "sh -c 'echo begun; sleep 1000; true'; true"))
 
     async def cancelled(ticks: int) -> bool:
-        starting = asyncio.create_task(asking._started(way))
+        starting = asyncio.create_task(asking._started(connection))
         for _ in range(ticks):
             await asyncio.sleep(0)
         starting.cancel()

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
 from mynn.words import LANGUAGES
+from mynn_control.desk.connections import class_language
 from mynn_control.desk.runs import Pis
 from mynn_control.desk.settings import Settings, take_over_settings, value_of
-from mynn_control.desk.ways import class_language
 from mynn_control.own_files import beside, read
 from mynn_control.settings import sections
 from tests.support.browser import assert_accessible

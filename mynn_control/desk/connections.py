@@ -30,25 +30,25 @@ LAST = ("ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=2")
 
 
 @dataclass(frozen=True)
-class Way:
-    """How to reach a Pi. place: its position in the inventory. students: pairs of account and URL.
+class Connection:
+    """SSH connection to a Pi. place: its position in the inventory. students: pairs of account and URL.
 
-    argv: starts mynn_server.watch there. asked: the request to it, as JSON. password: for sudo, if a setting has it.
+    argv: starts mynn_server.watch there. request: for that program, as JSON. password: for sudo, if a setting has it.
     """
 
     pi: str
     place: int
     students: tuple[tuple[str, str], ...]
     argv: tuple[str, ...]
-    asked: str
+    request: str
     password: str = field(repr=False)
 
 
-def ways(pis: Pis, student: str = "") -> Iterator[Way]:
-    """Yield how to reach each Pi, for all students or one. AnsibleError: a setting cannot be read."""
+def connections(pis: Pis, student: str = "") -> Iterator[Connection]:
+    """Yield the connection to each Pi, for all students or one. AnsibleError: a setting cannot be read."""
     for place, (host, variables) in enumerate(_variables(pis, PROJECT / "playbooks")):
         if not host.implicit:
-            yield _way(host.name, place, variables, Templar(DataLoader(), variables), student)
+            yield _connection(host.name, place, variables, Templar(DataLoader(), variables), student)
 
 
 def class_language(pis: Pis, playbooks: Path) -> str:
@@ -72,7 +72,7 @@ def _variables(pis: Pis, playbooks: Path) -> Iterator[tuple[Any, dict[str, Any]]
         yield host, settings.get_vars(host=host, include_hostvars=False) | {"playbook_dir": str(playbooks)}
 
 
-def _way(pi: str, place: int, variables: Mapping[str, Any], templar: Templar, student: str) -> Way:
+def _connection(pi: str, place: int, variables: Mapping[str, Any], templar: Templar, student: str) -> Connection:
     of_ansible = {name: templar.template(variables[name]) for name in variables if name.startswith("ansible_")}
     of_ansible["inventory_hostname"] = pi
     students = templar.template(variables["classroom_students"])
@@ -83,17 +83,17 @@ def _way(pi: str, place: int, variables: Mapping[str, Any], templar: Templar, st
         words = [sudo["become_exe"], "-H", "-S", "-p", f"{PROMPT}\n", "-u", sudo["become_user"], *words]
     command = f"LC_ALL=C {shlex.join(words)}"  # in English, because the desk parses error messages
     is_local = of_ansible.get("ansible_connection") == "local"
-    asked = {
+    request = {
         "students": {one["name"]: {what: one[what] for what in ("folder", "hash_file")} for one in students},
         "file": wall.FILE,
         "largest": wall.LARGEST,
     }
-    return Way(
+    return Connection(
         pi=pi,
         place=place,
         students=tuple((one["name"], one["url"]) for one in students),
         argv=("sh", "-c", command) if is_local else (*_ssh(_options("connection", "ssh", of_ansible)), command),
-        asked=json.dumps(asked),
+        request=json.dumps(request),
         password=sudo["become_pass"] or "",
     )
 
