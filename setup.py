@@ -34,7 +34,7 @@ PLATFORMS = {
 }
 WINDOWS = sys.platform == "win32" and "CC" not in os.environ
 # The kernel's functions, which a library for Windows must name.
-EXPORTED = ["mynn_level", "mynn_moments", "mynn_resample", SOURCES]
+EXPORTED = ["mynn_level", "mynn_resample", SOURCES]
 EXPORTED += [f"mynn_{verb}_{real}" for verb in ("train", "query") for real in ("double", "float")]
 FOR_WINDOWS = {
     "extra_compile_args": ["/O2", "/std:c11", "/FImsvc.h", f"/DMYNN_SOURCES={SOURCES}"],

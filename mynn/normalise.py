@@ -6,11 +6,11 @@ Slant and size come from the moments of the ink: its mean, its variances down an
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 
 import numpy as np
 
-from mynn import kernel
 from mynn.arrays import Bytes, Floats
 from mynn.distort import in_frames
 from mynn.mnist import SIDE
@@ -19,6 +19,9 @@ MOST_SHEAR = 1.2  # pixels to the side for each pixel up
 MOST_STRETCH = 2.0  # times as large, or as small
 _LEAST = 0.25  # least variance, in pixels squared, as of a dot
 _BLOCK = 1000  # digits at a time, to save memory
+# Row numbers, and column numbers, to the powers 0 to 2. A Pi Zero's numpy multiplies integers much faster.
+_POWERS = np.arange(SIDE, dtype=np.int32)[:, None] ** np.arange(3)
+_POWERS = _POWERS.astype(np.int32 if platform.machine() == "armv6l" else np.float64)
 
 
 @dataclass(frozen=True)
@@ -67,20 +70,10 @@ def _moments(pixels: Bytes) -> tuple[Floats, Floats]:
 
     Sums are of integers, so they are the same on every computer.
     """
-    sums = (kernel.moments if kernel.READY else _sums)(pixels)
+    sums = _POWERS.T @ (pixels.reshape(-1, SIDE, SIDE) @ _POWERS)  # (3, 28) @ (n, 28, 28) @ (28, 3) -> (n, 3, 3)
     means = sums / np.maximum(sums[:, :1, :1], 1)  # 1: no division by 0 for an empty picture
     middle = np.stack([means[:, 1, 0], means[:, 0, 1]], axis=1)
     products = np.moveaxis(np.array([[means[:, 2, 0], means[:, 1, 1]], [means[:, 1, 1], means[:, 0, 2]]]), 2, 0)
     spread = products - middle[:, :, None] * middle[:, None, :]
     spread[:, [0, 1], [0, 1]] = np.maximum(spread[:, [0, 1], [0, 1]], _LEAST)
     return middle, spread
-
-
-def _sums(pixels: Bytes) -> Floats:
-    """Return raw moments, (n, 3, 3): sums of pixel * row**a * column**b, with a and b from 0 to 2.
-
-    The compiled kernel replaces this. It returns the same where a + b <= 2, and 0 elsewhere.
-    """
-    powers = np.arange(SIDE)[:, None] ** np.arange(3.0)  # (28, 3)
-    sums: Floats = powers.T @ (pixels.reshape(-1, SIDE, SIDE) @ powers)  # (3, 28) @ (n, 28, 28) @ (28, 3) -> (n, 3, 3)
-    return sums

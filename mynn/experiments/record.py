@@ -77,10 +77,13 @@ class Recipe:
             return examples
         return Examples(examples.labels, self.normalisation(examples.pixels))
 
-    def distorted(self, examples: Examples, random: np.random.Generator, epoch: int) -> Examples:
-        """Return the examples normalised and newly distorted, for training in this epoch."""
+    def frames(self, examples: Examples) -> Floats | None:
+        """Return the frames that normalise the examples, (n, 2, 3), if they are to be normalised."""
+        return None if self.normalisation is None else self.normalisation.frames(examples.pixels)
+
+    def distorted(self, examples: Examples, frames: Floats | None, random: np.random.Generator, epoch: int) -> Examples:
+        """Return the examples normalised by their frames and newly distorted, for training in this epoch."""
         distortion = self.distortion.weaker(min(1.0, (self.epochs - epoch) / (self.calm + 1)))
-        frames = None if self.normalisation is None else self.normalisation.frames(examples.pixels)
         return Examples(examples.labels, distortion(examples.pixels, random, frames))
 
 
@@ -173,6 +176,7 @@ def _epoch(job: Epoch) -> Trained:
     training, testing = job.digits.read()
     network = deepcopy(job.network) or _untrained(recipe, job.seed)  # a copy: the job may be repeated
     if job.number < recipe.epochs:
+        frames = recipe.frames(training)
         random = np.random.default_rng([job.seed, job.number])  # seeded per epoch: no generator state to save
         order, unsure = random.permutation(len(training)), np.zeros(len(training), bool)
         for turn in range(1 + recipe.again):
@@ -180,7 +184,8 @@ def _epoch(job: Epoch) -> Trained:
                 go_on()
                 network.learning_rate = recipe.rate(job.number + (turn + first / len(order)) / (1 + recipe.again))
                 these = order[first : first + _BLOCK]
-                examples = recipe.distorted(training[these], random, job.number)
+                framed = None if frames is None else frames[these]
+                examples = recipe.distorted(training[these], framed, random, job.number)
                 if turn == 0:
                     off = np.abs(network.outputs(examples) - np.eye(LABELS)[examples.labels]).max(axis=1)
                     unsure[these] = off > _SURE

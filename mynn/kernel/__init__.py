@@ -1,8 +1,8 @@
 """ctypes bindings of the compiled kernel, if there is one; `STATE` says whether, and if not, why.
 
-kernel.c trains and queries; distort.c distorts digits and computes their moments. Training takes the same steps as
-network.py. After an epoch of MNIST the weights differ by about 1e-13: sums are added in another order, and the kernel
-has its own sigmoid. Distorted digits may differ by 1 of 255; moments are the same.
+kernel.c trains and queries; distort.c distorts digits. Training takes the same steps as network.py. After an epoch of
+MNIST the weights differ by about 1e-13: sums are added in another order, and the kernel has its own sigmoid. Distorted
+digits may differ by 1 of 255.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def fits(wih: Array, who: Array) -> bool:
         and wih.shape[0] == who.shape[1]
         and min(*wih.shape, *who.shape) > 0
         and len(who) <= _MOST_OUTPUTS
-        and wih.flags.writeable
-        and who.flags.writeable
+        and wih.flags.carray  # in C order, and writeable
+        and who.flags.carray
     )
 
 
@@ -96,13 +96,6 @@ def resample(pixels: Bytes, matrices: Array, fields: Array, which: Array) -> Byt
     return new
 
 
-def moments(pixels: Bytes) -> Array:
-    """Return raw moments of pixels, (n, 784): sums of pixel * row**a * column**b, (n, 3, 3); 0 where a + b > 2."""
-    given, sums = _given(pixels, (len(pixels), 784), np.uint8), np.zeros((len(pixels), 3, 3), np.int32)
-    _library.mynn_moments(_place(given), ctypes.c_long(len(given)), _place(sums))
-    return sums
-
-
 def _given(array: Array, shape: tuple[int, ...], dtype: type) -> Array:
     """Return the array in C order. Raise ValueError if its shape or type differs."""
     if array.shape != shape or array.dtype != dtype:
@@ -113,7 +106,7 @@ def _given(array: Array, shape: tuple[int, ...], dtype: type) -> Array:
 def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, each: Array, *more: float) -> None:
     """Call a function of kernel.c with pointers and sizes of these arrays.
 
-    Arrays are copied only if they are not in C order, or are inputs of another type than the weights.
+    Rows are copied only if they are not in C order, or are inputs of another type than the weights.
     """
     if not fits(wih, who) or rows.ndim != 2 or rows.shape[1] != wih.shape[1] or table.shape != (256,):
         raise ValueError(f"rows of shape {rows.shape} do not fit a network of {wih.shape[-1]} inputs")
@@ -125,17 +118,13 @@ def _call(verb: str, wih: Array, who: Array, rows: Array, table: Array, each: Ar
     else:
         rows = np.ascontiguousarray(rows, wih.dtype)
         pixels, apart, inputs = None, 0, _place(rows)
-    weights = [np.ascontiguousarray(array) for array in (wih, who)]
     failed = getattr(_library, f"mynn_{verb}_{name}")(
-        *(*map(_place, weights), wih.shape[1], wih.shape[0], who.shape[0]),
+        *(_place(wih), _place(who), wih.shape[1], wih.shape[0], who.shape[0]),
         *(pixels, ctypes.c_long(apart), inputs, _place(table), ctypes.c_long(len(rows)), _place(each)),
         *(real(number) if isinstance(number, float) else number for number in more),
     )
     if failed:
         raise MemoryError("there is not enough memory for a network of this size")
-    for array, row_by_row in zip((wih, who), weights, strict=True):
-        if row_by_row is not array:
-            array[:] = row_by_row
 
 
 def _place(array: Array) -> ctypes.c_void_p:

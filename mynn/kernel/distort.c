@@ -1,5 +1,4 @@
-/* Bilinear resampling of digits, as `_resample` in distort.py (a pixel may differ by 1), and their moments for
-   normalise.py.
+/* Bilinear resampling of digits, as `_resample` in distort.py (a pixel may differ by 1).
 
    All arithmetic is fixed-point: coordinates in 65,536ths of a pixel, weights in 2,048ths. The result is the same
    on every machine and compiler, and a Pi Zero, without fast floating point, is as quick as it can be. */
@@ -51,29 +50,6 @@ void mynn_resample(const uint8_t *pixels, const int32_t *matrices, const int32_t
                 int total = first * ((1 << SHARE) - below[c]) + second * below[c];
                 resampled[r * SIDE + c] = (uint8_t)((total + (1 << (2 * SHARE - 1))) >> (2 * SHARE));
             }
-        }
-    }
-}
-
-/* Raw moments of digits, (count, 784). Adds to sums, (count, 3, 3), the sums of pixel * row^a * column^b, but not where
-   a + b > 2. Going from the bottom row up, a pixel of row r is added once to `one`, r times to `two`, and
-   r * (r - 1) / 2 times to `three`, which avoids multiplications. */
-void mynn_moments(const uint8_t *pixels, long count, int32_t *sums) {
-    for (long n = 0; n < count; n++, pixels += PIXELS, sums += 9) {
-        int32_t one[SIDE] = {0}, two[SIDE] = {0}, three[SIDE] = {0};
-        for (int r = SIDE; r-- > 0;)
-            for (int c = 0; c < SIDE; c++) {
-                three[c] += two[c];
-                two[c] += one[c];
-                one[c] += pixels[r * SIDE + c];
-            }
-        for (int c = 0; c < SIDE; c++) {
-            sums[0] += one[c];
-            sums[1] += one[c] * c;
-            sums[2] += one[c] * (c * c);
-            sums[3] += two[c];
-            sums[4] += two[c] * c;
-            sums[6] += 2 * three[c] + two[c];
         }
     }
 }

@@ -82,7 +82,7 @@ def test_these_ideas_improve_the_score(digits: Digits, training: Examples, mnist
 
 def test_the_last_epochs_distort_less_and_less(training: Examples) -> None:
     recipe, some = replace(SMALL, calm=2), training[:200]
-    distorted = [recipe.distorted(some, np.random.default_rng(0), epoch).pixels for epoch in range(recipe.epochs)]
+    distorted = [recipe.distorted(some, None, np.random.default_rng(0), epoch).pixels for epoch in range(recipe.epochs)]
     far = [np.abs(pixels.astype(int) - some.pixels).mean() for pixels in distorted]
     assert far[0] == far[1] > far[2] > far[3] > 0
 
