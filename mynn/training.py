@@ -43,7 +43,6 @@ _ALIKE = marked(
     "examples must be Examples, a list of pairs (inputs, label), or arrays of inputs and labels,"
     " all inputs of the same length; the first is {value}"
 )
-_in_training: dict[int, object] = {}  # id of a network → token of the call that trains it
 _INPUTS = scale(np.arange(256, dtype=np.uint8))  # (256,): pixel → input
 
 
@@ -66,30 +65,12 @@ def fit(
               network
 
     Raise ValueError or TypeError for examples of another shape or type, labels without an output, and inputs or
-    weights that are not finite, before or after. Raise RuntimeError if another thread is training this network, since
-    each would undo the other's work.
+    weights that are not finite, before or after. Train a network in one thread at a time: each would undo the other's
+    work.
     """
-    given = _arrays(examples, labels)
+    rows, right = _arrays(examples, labels)
     checks.whole(marked("the number of epochs"), epochs)
     checks.weights(network.wih, network.who)
-    if _in_training.setdefault(id(network), mine := object()) is not mine:
-        raise RuntimeError(_("this network is being trained already: wait until that is done, or train another one"))
-    try:
-        _fit(network, *given, epochs, shuffle, seed, progress)
-    finally:
-        del _in_training[id(network)]
-    checks.weights(network.wih, network.who)
-
-
-def _fit(
-    network: Network,
-    rows: NDArray[Any],
-    labels: Integers,
-    epochs: int,
-    shuffle: bool,
-    seed: int | None,
-    progress: Callable[[int, int], object] | None,
-) -> None:
     random = np.random.default_rng(seed)
     count, size = len(rows), _BY_KERNEL if _kernel_serves(network) else _BY_NUMPY
     for epoch in range(epochs):
@@ -97,9 +78,10 @@ def _fit(
         for first in range(0, count, size):
             part = slice(first, first + size)  # a view, without a copy
             which = part if order is None else order[part]
-            _learn(network, rows[which], labels[which])
+            _learn(network, rows[which], right[which])
             if progress:
                 progress(epoch * count + min(first + size, count), epochs * count)
+    checks.weights(network.wih, network.who)
 
 
 def outputs(network: Network, examples: Iterable[Pair]) -> Floats:

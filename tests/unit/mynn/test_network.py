@@ -17,7 +17,7 @@ from scipy.special import expit
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from mynn import NetworkFileError, NeuralNetwork, checks, scale, targets_for, training
+from mynn import NetworkFileError, NeuralNetwork, checks, scale, targets_for
 from mynn.arrays import Floats
 from mynn.network import RULES, sigmoid
 
@@ -173,18 +173,6 @@ def test_arrays_of_inputs_and_labels_are_taken_like_pairs(kind: Any, pixels: boo
     assert np.allclose(network.outputs(rows), other.outputs(pairs))
     assert network.score(rows, labels.tolist()) == other.score(pairs)
     assert (network.confusion(rows, labels) == other.confusion(pairs)).all()
-
-
-def test_weights_column_by_column_are_trained_by_the_kernel_too(implementation: str) -> None:
-    """They stay the same arrays, as a student's other names for them do."""
-    examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(9))]
-    network, other = small_network(), small_network()
-    wih, who = np.asfortranarray(network.wih), np.asfortranarray(network.who)
-    network.wih, network.who = wih, who
-    assert training._kernel_serves(network) == (implementation == "kernel")
-    for each in (network, other):
-        each.fit(examples)
-    assert network.wih is wih and network.who is who and same(network, other)
 
 
 def test_a_network_says_how_it_was_made() -> None:
@@ -360,12 +348,6 @@ def without_numbers(call: Callable[[Any], object], weight: float = math.nan) -> 
     return called
 
 
-def trained_twice_at_once(network: NeuralNetwork) -> None:
-    """Train it as another thread may while it is being trained."""
-    network = copy.deepcopy(network)
-    network.fit([(INPUTS, 1)], progress=lambda *_: network.fit([(INPUTS, 1)]))
-
-
 INPUTS = [0.5] * 7
 NO_NUMBERS = [0.5] * 6 + [math.nan]
 WRONG: list[tuple[Callable[[Any], object], type[Exception], str]] = [
@@ -398,7 +380,6 @@ WRONG: list[tuple[Callable[[Any], object], type[Exception], str]] = [
     (set_to("learning_rate", -5), ValueError, "a learning rate of -5 makes no sense"),
     (set_to("rule", "nonsense"), ValueError, "no rule 'nonsense'; choose one of book, gradient, cross-entropy"),
     (lambda n: NeuralNetwork(7, 5, 3, 0.1, dtype=np.float16), ValueError, "float16, and must be float64 or float32"),
-    (trained_twice_at_once, RuntimeError, "this network is being trained already"),
 ]
 
 
