@@ -101,6 +101,16 @@ def targets_for(label: int, output_nodes: int = LABELS) -> Floats:
     return targets
 
 
+def require_digits(wih: Floats, who: Floats) -> None:
+    """Raise DataError unless a network with these weights has 784 inputs and 10 outputs."""
+    inputs, outputs = wih.shape[1], len(who)
+    if (inputs, outputs) != (PIXELS, LABELS):
+        sentence = _(
+            "this network has {inputs} inputs and {outputs} outputs; give one that reads digits, with 784 and 10"
+        )
+        raise DataError(sentence.format(inputs=inputs, outputs=outputs))
+
+
 def named(label: int) -> str:
     """Return a digit with its article, "a 7" or "an 8"; in other languages only "7": translations add the article."""
     if language() != "en":

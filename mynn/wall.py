@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from mynn.arrays import Bytes
 from mynn.errors import DataError, os_errors_as
 from mynn.files import write_text
-from mynn.mnist import LABELS, PIXELS, Examples, targets_for
+from mynn.mnist import LABELS, PIXELS, Examples, require_digits, targets_for
 from mynn.network import NeuralNetwork
 from mynn.words import _, in_figures, marked
 
@@ -65,7 +64,7 @@ def show(
     *,
     score: float | None = None,
     of: Examples | None = None,
-    backquery: NeuralNetwork | ArrayLike | None = None,
+    backquery: NeuralNetwork | None = None,
     digits: Examples | None = None,
 ) -> None:
     """Show the class what you choose, and nothing else. It replaces what you showed before.
@@ -74,7 +73,7 @@ def show(
                With "" nothing changes, so that a lesson can be run to its end without showing anything
     score      the fraction of digits that your network recognises, between 0 and 1
     of         the digits that your network was tested on: the wall says how many there are
-    backquery  your network, to show its picture of each digit; or ten such pictures, shape (10, 784)
+    backquery  your network, to show its picture of each digit
     digits     digits of yours, such as `read_csv("my_digits.csv")`; the first ten are shown
 
     Raise DataError, which says why, if something cannot be shown.
@@ -202,29 +201,14 @@ def _score(score: Any) -> float | None:
     return float(score)
 
 
-def _pictures(backquery: Any) -> Bytes | None:
-    """Return ten pictures, shape (10, 784), as bytes: given, or by backquery of a network."""
-    if backquery is None:
+def _pictures(network: Any) -> Bytes | None:
+    """Return a network's picture of each digit, shape (10, 784), as bytes."""
+    if network is None:
         return None
-    if isinstance(backquery, NeuralNetwork):
-        inputs, outputs = backquery.wih.shape[1], len(backquery.who)
-        if (inputs, outputs) != (PIXELS, LABELS):
-            sentence = _(
-                "the wall: this network has {inputs} inputs and {outputs} outputs; give one that reads digits, with"
-                " 784 and 10"
-            )
-            raise DataError(sentence.format(inputs=inputs, outputs=outputs))
-        backquery = [backquery.backquery(targets_for(label)) for label in range(LABELS)]
-    try:
-        rows = np.asarray(backquery)
-    except ValueError:
-        rows = np.empty(0)
-    if rows.shape != (LABELS, PIXELS):
-        raise DataError(_("the wall: backquery is your network, or its ten pictures, shape (10, 784)"))
-    if rows.dtype == np.uint8:
-        return rows
-    if rows.dtype.kind != "f" or not ((rows >= 0) & (rows <= 1)).all():
-        raise DataError(_("the wall: a picture has pixels between 0 and 1, or bytes from 0 to 255"))
+    if not isinstance(network, NeuralNetwork):
+        raise DataError(_("the wall: backquery is your network"))
+    require_digits(network.wih, network.who)
+    rows = np.array([network.backquery(targets_for(label)) for label in range(LABELS)])
     return np.rint(rows * 255).astype(np.uint8)
 
 

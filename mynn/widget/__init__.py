@@ -16,7 +16,7 @@ from mynn import drawings
 from mynn.arrays import Bytes
 from mynn.checkpoint import for_browser
 from mynn.errors import DataError
-from mynn.mnist import LABELS, PIXELS, named, scale
+from mynn.mnist import LABELS, PIXELS, named, require_digits, scale
 from mynn.network import NeuralNetwork
 from mynn.words import _, in_figures, marked, ngettext
 
@@ -57,13 +57,7 @@ class Pad(Live):
     more = traitlets.Bool().tag(sync=True)  # whether a drawing can be taken back
 
     def __init__(self, network: NeuralNetwork) -> None:
-        inputs, outputs = network.wih.shape[1], len(network.who)
-        if (inputs, outputs) != (PIXELS, LABELS):
-            sentence = _(
-                "the pad: this network has {inputs} inputs and {outputs} outputs, not 784 and 10; give one that reads"
-                " digits"
-            )
-            raise DataError(sentence.format(inputs=inputs, outputs=outputs))
+        require_digits(network.wih, network.who)
         super().__init__(weights=for_browser(network.wih, network.who))
         self.network = network
         self._mine: list[tuple[int, Bytes]] = []  # drawings stored by this pad, which can be taken back

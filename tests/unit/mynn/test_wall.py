@@ -53,7 +53,7 @@ def test_only_what_was_chosen_is_shown_until_it_is_taken_down(capsys: pytest.Cap
     assert names() == []
 
 
-def test_everything_shown_is_read_back_and_replaces_what_was_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_shown_is_read_back(capsys: pytest.CaptureFixture[str]) -> None:
     network, digits = NeuralNetwork(784, 20, 10, 0.1, seed=1), random_digits(34)
     wall.show("Zoë Marie-Lou", score=0.5, backquery=network, digits=digits)
     assert "what your network takes for each digit, the first 10 of your 34 digits." in capsys.readouterr().out
@@ -65,11 +65,6 @@ def test_everything_shown_is_read_back_and_replaces_what_was_there(capsys: pytes
         assert shown.backquery[label] == pytest.approx(network.backquery(targets_for(label)) * 255, abs=0.51)
     np.testing.assert_array_equal(shown.digits.pixels, digits.pixels[:10])
     np.testing.assert_array_equal(shown.digits.labels, digits.labels[:10])
-    pictures = digits.pixels[:10]
-    for rows in (pictures, list(pictures / 255.0)):
-        wall.show("Bo", backquery=rows)
-        assert on_the_wall().name == "Bo" and on_the_wall().digits is None
-        np.testing.assert_array_equal(on_the_wall().backquery, pictures)
 
 
 NAMES = {name: name for name in ("Anne-Marie", "美咲", "محمد", "देवी", "กิตติ")}
@@ -102,7 +97,7 @@ def test_whatever_a_name_is_letters_are_shown_or_nothing(name: Any) -> None:
         ({"score": 95.3}, "between 0 and 1; 95.3 % is 0.953"),
         ({"score": float("nan")}, "between 0 and 1$"),
         ({"backquery": NeuralNetwork(784, 3, 2, 0.1)}, "784 inputs and 2 outputs"),
-        ({"backquery": np.full((10, 784), np.nan)}, "between 0 and 1, or bytes"),
+        ({"backquery": np.zeros((10, 784))}, "backquery is your network"),
         ({"digits": np.zeros((3, 784))}, "are Examples"),
         ({"digits": random_digits(1)[:0]}, "no digits in these"),
     ],
