@@ -1,6 +1,6 @@
 """Stream of students' status to the desk, as lines of JSON: `python -I -m mynn_server.watch`, as root.
 
-The desk (mynn_control/desk/asking.py) starts this program over SSH. It prints {"mynn": VERSION} and reads one line,
+The desk (mynn_control/desk/monitor.py) starts this program over SSH. It prints {"mynn": VERSION} and reads one line,
 {"students": {ACCOUNT: {"folder": ..., "hash_file": ...}}, "file": NAME, "largest": BYTES}. It prints a line at once,
 then one after each change: the new texts by page and account, null for a text that is gone.
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from mynn.files import locked
 from mynn_control.desk.access import NetworkSettings
 from mynn_control.desk.app import Server
-from mynn_control.desk.asking import Asking
 from mynn_control.desk.backup import BackupFiles, confirm_restore, restore
+from mynn_control.desk.monitor import Monitor
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import PROJECT, SETTINGS, Pis
 from mynn_control.own_files import begin, beside
@@ -38,13 +38,13 @@ def main(folder: Path, pis: Pis, student: str, network: NetworkSettings | None =
             desk = Desk(pis, folder, PROJECT / "notebooks", home=home, note=note)
             with Server(desk, network=network) as server:
 
-                def begun() -> None:
+                def on_start() -> None:
                     print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
                     confirm_restore(files)
 
                 watched = [path for own in (pis.inventory, SETTINGS) for path in (own, beside(own))]
-                desk.asking = Asking(pis, student, watched, desk.answers)
-                asyncio.run(desk.asking.keep_asking(desk.update, begun))
+                desk.monitor = Monitor(pis, student, watched, desk.answers)
+                asyncio.run(desk.monitor.run(desk.update, on_start))
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)  # an impatient teacher may press Ctrl-C again
                 desk.end()

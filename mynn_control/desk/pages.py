@@ -18,11 +18,11 @@ from ansible_collections.mynn.pi.plugins.module_utils.collection import files_in
 from mynn.outline import Lesson, outline
 from mynn.words import VARIABLE, language, lessons_folder
 from mynn_control.desk import class_now, names, pis, tasks, work
-from mynn_control.desk.asking import WANTED, Answers, Asking
 from mynn_control.desk.backup import BackupFiles
 from mynn_control.desk.connections import class_language
 from mynn_control.desk.inventory import Inventory, take_over_pis
 from mynn_control.desk.memory import OWN_FILES, Memory, Seat
+from mynn_control.desk.monitor import PASSWORD_WANTED, Answers, Monitor
 from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, STOPPED, Pis, Run, again
 from mynn_control.desk.settings import Settings, take_over_settings
 from mynn_control.desk.wall import Wall
@@ -88,8 +88,8 @@ class Desk:
         self.forms |= {f"/run/{name}": self._starts(name) for name in PLAYBOOKS}
         self.forms["/work/take_out"] = partial(self._take, partial(work.take_out, self.folder))
         self.wanted, self.password = False, ""  # wanted: whether sudo on some Pi needs another password
-        self.asking: Asking | None = None
-        self._trouble = ""  # Asking.trouble, as last drawn
+        self.monitor: Monitor | None = None
+        self._trouble = ""  # Monitor.trouble, as last drawn
         self._files: object = None  # state of the settings files when the language was last read
         self._take_language()
         self.run = self._cut_off()  # the last run, until the teacher closes its report
@@ -120,8 +120,8 @@ class Desk:
     def update(self) -> None:
         """Redraw the pages if answers, the database or the trouble changed, or a new minute has begun."""
         with self._lock:
-            told = self.asking.trouble if self.asking else ""
-            if told == WANTED != self._trouble:
+            told = self.monitor.trouble if self.monitor else ""
+            if told == PASSWORD_WANTED != self._trouble:
                 self.wanted, self.password = True, ""
             known = (self._changed, self._minute, self._trouble)
             if self.answers.update() or (self.memory.changed, minute(), told) != known:
@@ -145,14 +145,14 @@ class Desk:
         """Set the class's language for all later translations, and load its lessons, if a settings file changed."""
         if (files := (self.inventory.state, self.settings.state)) != self._files:
             self._files = files
-            with suppress(AnsibleError, OSError):  # Asking reports what is wrong with a file
+            with suppress(AnsibleError, OSError):  # Monitor reports what is wrong with a file
                 os.environ[VARIABLE] = class_language(self.of, self.settings.path.parents[2])
             self.lessons = outline(self._lessons / lessons_folder(self._lessons))
 
     def _draw_run(self) -> None:
         with self._lock:
             troubles = [words for words in (*self.notes, _(self._trouble)) if words]
-            drawn = render("run", {"run": self.run, "troubles": troubles, "wanted": self._trouble == WANTED})
+            drawn = render("run", {"run": self.run, "troubles": troubles, "wanted": self._trouble == PASSWORD_WANTED})
             if drawn != self._run_drawn:
                 self.versions.update(self._pages.keys() - {"full"})
             self._run_drawn = drawn
@@ -208,8 +208,8 @@ class Desk:
         if not PASSWORD.fullmatch(given["password"]):
             return _(NO_PASSWORD)
         self.wanted, self.password, self._trouble = False, given["password"], ""
-        if self.asking:
-            self.asking.give(self.password)
+        if self.monitor:
+            self.monitor.set_password(self.password)
         self._draw_run()
         return ""
 
@@ -330,7 +330,7 @@ class Desk:
 
     def _ask_anew(self) -> None:
         with self._lock:
-            if not self.asking:
+            if not self.monitor:
                 return
             self._report.stop(again(CUT_OFF))
             self._report = run = Run("report", password=self.password)
@@ -348,7 +348,7 @@ class Desk:
 
     def end(self) -> None:
         """Cut off all runs, and wait for their end."""
-        self.asking = None
+        self.monitor = None
         while self._thread.is_alive() or self._reporting.is_alive():
             for run, thread in ((self.run, self._thread), (self._report, self._reporting)):
                 if run and thread.is_alive():

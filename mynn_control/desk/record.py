@@ -20,8 +20,8 @@ from typing import Any
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.system import desks_summary
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
-from mynn_control.desk.asking import STRANGE_KEY
 from mynn_control.desk.memory import Memory
+from mynn_control.desk.monitor import STRANGE_KEY
 from mynn_control.desk.pis import rows
 from mynn_control.report_schemas import FIGURES, STATE
 from mynn_control.results import PiResult, load, save

@@ -19,8 +19,8 @@ from mynn.errors import DataError
 from mynn.files import write_text
 from mynn.mnist import SIDE
 from mynn.png import png_source
-from mynn_control.desk.asking import Answers
 from mynn_control.desk.memory import Memory
+from mynn_control.desk.monitor import Answers
 from mynn_control.render import for_templates, render
 from mynn_control.words import _, in_figures, marked
 

@@ -38,7 +38,7 @@ class ServedDesk:
             for number, page in enumerate(("class", "wall"))
         }
         addresses = {name: f"http://{pi}:{port}" for port, name in enumerate(students, 8888)}
-        self.desk.answers.tell(pi, place=place, students=addresses, shown=shown, lost=lost)
+        self.desk.answers.queue(pi, place=place, students=addresses, shown=shown, lost=lost)
         self.desk.update()
 
     def ask(self, path: str, body: str | None = None, **headers: str) -> requests.Response:

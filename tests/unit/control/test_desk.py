@@ -228,7 +228,7 @@ def test_the_pis_are_asked_anew_after_a_run_and_when_a_tab_shows_how_they_are(
     """Not after one that changes nothing on them."""
     played: list[tuple[str, str]] = []
     monkeypatch.setattr(Run, "play", lambda run, *_: played.append((run.name, run.password)))
-    desk.desk.asking, desk.desk.password = Mock(trouble=""), "sesame"
+    desk.desk.monitor, desk.desk.password = Mock(trouble=""), "sesame"
     expected = []
     for name, anew in [("message", []), ("site", [("report", "sesame")]), ("report", [])]:
         expected.extend([(name, "sesame"), *anew])

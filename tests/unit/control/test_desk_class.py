@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page
 
 from mynn.outline import Lesson, outline
-from mynn_control.desk.asking import NOT_SET_UP
 from mynn_control.desk.class_now import Card, card, parsed
+from mynn_control.desk.monitor import NOT_SET_UP
 from tests.support.browser import assert_accessible
 from tests.support.desk import served
 from tests.support.json_values import JSON

@@ -83,7 +83,7 @@ def desk_of(folder: Path) -> Desk:
     (folder / "inventory.ini").write_text("[pis]\npi01.local\n")
     (folder / "dist/desk").mkdir(parents=True)
     desk = Desk(Pis(folder / "inventory.ini"), folder / "dist/desk", ROOT / "notebooks", settings)
-    desk.answers.tell("pi01", place=1, students={"ada": "http://pi01"}, lost="")
+    desk.answers.queue("pi01", place=1, students={"ada": "http://pi01"}, lost="")
     desk.update()
     return desk
 

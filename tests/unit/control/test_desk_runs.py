@@ -15,7 +15,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from mynn_control.desk.asking import WANTED
+from mynn_control.desk.monitor import PASSWORD_WANTED
 from mynn_control.desk.record import in_words
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Run
 from mynn_control.desk.work import handouts
@@ -280,9 +280,9 @@ def test_a_password_is_asked_for_until_sudo_takes_one_and_is_in_no_file(tmp_path
     assert found == []
 
 
-def test_the_asking_is_given_a_password_when_sudo_wants_one(desk: ServedDesk, browser_page: Page) -> None:
-    page, asking = browser_page, Mock(trouble=WANTED)
-    desk.desk.asking = asking
+def test_the_monitor_is_given_a_password_when_sudo_wants_one(desk: ServedDesk, browser_page: Page) -> None:
+    page, monitor = browser_page, Mock(trouble=PASSWORD_WANTED)
+    desk.desk.monitor = monitor
     desk.desk.update()
     page.goto(desk.url)
     page.get_by_role("button", name="Remove").click()  # which would be refused, too
@@ -291,8 +291,8 @@ def test_the_asking_is_given_a_password_when_sudo_wants_one(desk: ServedDesk, br
     page.get_by_role("button", name="Give the password").click()
     page.get_by_label("Password").fill('open "sesame')
     page.get_by_role("button", name="Go on").click()
-    until(lambda: bool(asking.give.mock_calls == [call('open "sesame')]))
-    asking.trouble = ""
+    until(lambda: bool(monitor.set_password.mock_calls == [call('open "sesame')]))
+    monitor.trouble = ""
     desk.desk.update()
     expect(page.get_by_role("status")).to_be_hidden()
 

@@ -17,9 +17,9 @@ from unittest.mock import Mock
 import pytest
 
 from mynn import wall
-from mynn_control.desk import asking
-from mynn_control.desk.asking import Answers, Asking
+from mynn_control.desk import monitor
 from mynn_control.desk.connections import connections
+from mynn_control.desk.monitor import Answers, Monitor
 from mynn_control.desk.runs import Pis
 from mynn_server.watch import VERSION
 from tests.support.desk import running
@@ -57,7 +57,7 @@ class Class:
         self.settings = {"__python_venv": str(venv), "classroom_students": [student], "ansible_user": ME} | settings
         self.list("pi-01")
         self.answers = Answers()
-        self.asking = Asking(Pis(self.inventory), "", [self.inventory], self.answers)
+        self.monitor = Monitor(Pis(self.inventory), "", [self.inventory], self.answers)
 
     def list(self, *pis: str) -> None:
         """Write the inventory."""
@@ -79,7 +79,7 @@ class Class:
             if not left or time.monotonic() > end:
                 os.kill(os.getpid(), signal.SIGINT)
 
-        asyncio.run(self.asking.keep_asking(update, lambda: None))
+        asyncio.run(self.monitor.run(update, lambda: None))
         assert left == []
 
     def lost(self, why: str, pi: str = "pi-01") -> Callable[[], bool]:
@@ -93,8 +93,8 @@ class Class:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "AGAIN", 0.1)
-    monkeypatch.setattr(asking, "UNTIL_SET_UP", 0.1)
+    monkeypatch.setattr(monitor, "RETRY", 0.1)
+    monkeypatch.setattr(monitor, "RETRY_SET_UP", 0.1)
 
 
 @contextmanager
@@ -181,8 +181,8 @@ def test_the_connection_to_a_pi_is_that_of_a_run(tmp_path: Path) -> None:
         (f'{HELLO}echo \'{{"wall": {{"root ": "x"}}}}\'', "its answer is invalid (wall)"),
         (f'{HELLO}echo \'{{"wall": {{"{ME}": 5}}}}\'', f"its answer is invalid (wall {ME})"),
         (f'{HELLO}echo \'{{"wall": {{"{ME}": "\\ud800"}}}}\'', f"its answer is invalid (wall {ME})"),
-        ("echo '{\"mynn\": 0}'; sleep 1000", asking.NOT_SET_UP),
-        ("echo 'sudo: python: command not found' >&2; exit 1", asking.NOT_SET_UP),
+        ("echo '{\"mynn\": 0}'; sleep 1000", monitor.NOT_SET_UP),
+        ("echo 'sudo: python: command not found' >&2; exit 1", monitor.NOT_SET_UP),
         ("printf 'no\\033[2J route\\n' >&2", r"no\x1b[2J route"),
         ("exit", "it ended by itself"),
     ],
@@ -196,7 +196,7 @@ def test_an_ssh_that_is_cancelled_while_it_starts_ends_with_its_children() -> No
     connection = Mock(argv=("sh", "-c", "sh -c 'echo begun; sleep 1000; true'; true"))
 
     async def cancelled(ticks: int) -> bool:
-        starting = asyncio.create_task(asking._started(connection))
+        starting = asyncio.create_task(monitor._start_ssh(connection))
         for _ in range(ticks):
             await asyncio.sleep(0)
         starting.cancel()
@@ -208,11 +208,11 @@ def test_an_ssh_that_is_cancelled_while_it_starts_ends_with_its_children() -> No
 
 def test_what_a_pi_that_is_off_has_shown_stays(tmp_path: Path) -> None:
     answers = Answers()
-    answers.tell("pi-01", place=0, students={"ada": "", "bo": ""}, lost=None)
-    answers.tell("pi-01", lost="", shown={"class": {"ada": "a"}, "wall": {"bo": "b"}})
-    answers.tell("pi-01", lost="", shown={"wall": {"ada": "w", "bo": None}})
+    answers.queue("pi-01", place=0, students={"ada": "", "bo": ""}, lost=None)
+    answers.queue("pi-01", lost="", shown={"class": {"ada": "a"}, "wall": {"bo": "b"}})
+    answers.queue("pi-01", lost="", shown={"wall": {"ada": "w", "bo": None}})
     assert answers.update() and not answers.update() and answers.answering == 1
-    answers.tell("pi-01", lost="no route")
+    answers.queue("pi-01", lost="no route")
     assert answers.update() and answers.answering == 0
     assert (answers.shown("class"), answers.shown("wall")) == ({"pi-01": {"ada": "a"}}, {"pi-01": {"ada": "w"}})
 
@@ -225,8 +225,8 @@ def test_sudo_gets_the_password_that_the_teacher_gives_and_no_command_has_it(tmp
 
     def give(password: str) -> Callable[[], bool]:
         def step() -> bool:
-            if wanted := pi.asking.trouble == asking.WANTED:
-                pi.asking.give(password)
+            if wanted := pi.monitor.trouble == monitor.PASSWORD_WANTED:
+                pi.monitor.set_password(password)
             return wanted
 
         return step
@@ -257,13 +257,13 @@ def test_a_pi_that_is_new_in_the_list_is_asked_and_the_others_are_not_asked_anew
         return True
 
     def empty() -> bool:
-        if pi.asking.trouble:
+        if pi.monitor.trouble:
             pi.list()
-        return bool(pi.asking.trouble)
+        return bool(pi.monitor.trouble)
 
     pi.ask(
         *(pi.shows("first"), add, pi.shows("first", "pi-02"), remove, empty),
-        *(lambda: pi.asking.trouble == asking.NO_PI, lambda: not pi.answers.pis),
+        *(lambda: pi.monitor.trouble == monitor.NO_PI, lambda: not pi.answers.pis),
     )
     assert at_first and set(at_first) < set(seen)
     assert running(seen) == []

@@ -26,12 +26,12 @@ from mynn_control.words import marked
 from mynn_server.watch import VERSION
 
 PAUSE = 0.3  # seconds between checks for changed files and new answers
-AGAIN = 5.0  # seconds until a Pi that did not answer is asked again
-NEXT = 1.0  # seconds between a Pi's lines: limits the load of a Pi that prints without end
-BEGIN = 60.0  # seconds for a Pi's program to begin (a Pi Zero is slow), or to end
-UNTIL_SET_UP = 30.0  # seconds until a Pi that is not set up is asked again
+RETRY = 5.0  # seconds until a Pi that did not answer is asked again
+INTERVAL = 1.0  # seconds between a Pi's lines: limits the load of a Pi that prints without end
+TIMEOUT = 60.0  # seconds for a Pi's program to begin (a Pi Zero is slow), or to end
+RETRY_SET_UP = 30.0  # seconds until a Pi that is not set up is asked again
 LINES = 200  # most lines of greetings, and of errors, that a Pi may print
-WANTED = marked("sudo on the Pis wants a password before the desk can ask them what the class does.")
+PASSWORD_WANTED = marked("sudo on the Pis wants a password before the desk can ask them what the class does.")
 NO_PI = marked("There is no Pi in the list yet: find yours, or add them by name, on the tab Pis.")
 STRANGE_KEY = re.compile("host key|identification has changed", re.I)  # from errors of mitogen and ssh
 NOT_SET_UP = "it has no mynn-pi of this version"
@@ -68,8 +68,8 @@ class Answers:
         self.off: set[str] = set()
         self._next = self.pis  # always a new dict: other threads draw pages from `pis`, as of the last update
 
-    def tell(self, pi: str, **news: Any) -> None:
-        """Queue news of a Pi for the next update. A text of None removes the one shown."""
+    def queue(self, pi: str, **news: Any) -> None:
+        """Add news of a Pi for the next update. A text of None removes the one shown."""
         known = self._next.get(pi, {"lost": None, "shown": {page: {} for page in PAGES}})
         before, lost = known["lost"], news.get("lost", known["lost"])
         if lost is not None and lost != (before or ""):
@@ -83,7 +83,7 @@ class Answers:
         if lost == "" != before:
             self.off.discard(pi)
 
-    def forget(self, pi: str) -> None:
+    def remove(self, pi: str) -> None:
         """Drop a Pi at the next update."""
         self._next = {name: known for name, known in self._next.items() if name != pi}
 
@@ -106,8 +106,8 @@ class Answers:
         return sum(pi["lost"] == "" for pi in self.pis.values())
 
 
-class Asking:
-    """SSH connections to all Pis. How to reach them is worked out again whenever one of `files` is written.
+class Monitor:
+    """SSH connections to all Pis. They are set up again whenever one of `files` is written.
 
     trouble: why some or all Pis cannot be asked, a sentence; else empty. password: for sudo on the Pis; it stays
     in memory until the desk ends, and reaches sudo through a pipe.
@@ -117,91 +117,91 @@ class Asking:
         self.pis, self.student, self.files, self.answers = pis, student, files, answers
         self.trouble = self.password = ""
         self._written: list[int] = []
-        self._asked: dict[Connection, asyncio.Task[None]] = {}
+        self._tasks: dict[Connection, asyncio.Task[None]] = {}
 
-    def give(self, password: str) -> None:
+    def set_password(self, password: str) -> None:
         """Continue with this password for sudo."""
         self.password, self.trouble = password, ""
 
-    async def keep_asking(self, update: Callable[[], None], begun: Callable[[], None]) -> None:
-        """Ask the Pis until Ctrl-C or SIGTERM. update: called every PAUSE. begun: called once signals are handled."""
+    async def run(self, update: Callable[[], None], on_start: Callable[[], None]) -> None:
+        """Monitor the Pis until Ctrl-C or SIGTERM. update: called every PAUSE. on_start: once signals are handled."""
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, stopped.set)  # stays: an impatient teacher may press Ctrl-C again
-        begun()
+        on_start()
         try:
             while not stopped.is_set():
                 if (now := written(*self.files)) != self._written:
                     self._written = now
-                    await self._renew()
+                    await self._reload()
                 update()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stopped.wait(), PAUSE)
         finally:
-            await self._end(list(self._asked))
+            await self._disconnect(list(self._tasks))
 
-    async def _renew(self) -> None:
-        """Read how to reach each Pi; drop connections whose settings changed, and start new ones."""
+    async def _reload(self) -> None:
+        """Read the connection settings; drop connections whose settings changed, and start new ones."""
         try:
             new = await asyncio.to_thread(lambda: list(connections(self.pis, self.student)))
         except (AnsibleError, OSError) as error:
             self.trouble = str(error)
             return
         self.trouble = "" if new else NO_PI
-        await self._end([connection for connection in self._asked if connection not in new])
-        for connection in (connection for connection in new if connection not in self._asked):
-            self.answers.tell(connection.pi, place=connection.place, students=dict(connection.students), lost=None)
-            self._asked[connection] = asyncio.create_task(self._follow(connection))
+        await self._disconnect([connection for connection in self._tasks if connection not in new])
+        for connection in (connection for connection in new if connection not in self._tasks):
+            self.answers.queue(connection.pi, place=connection.place, students=dict(connection.students), lost=None)
+            self._tasks[connection] = asyncio.create_task(self._follow(connection))
 
-    async def _end(self, asked: Iterable[Connection]) -> None:
-        """Stop asking these Pis."""
-        tasks = {connection: self._asked.pop(connection) for connection in asked}
+    async def _disconnect(self, ended: Iterable[Connection]) -> None:
+        """End the connections to these Pis."""
+        tasks = {connection: self._tasks.pop(connection) for connection in ended}
         for connection, task in tasks.items():
             task.cancel()
-            self.answers.forget(connection.pi)
+            self.answers.remove(connection.pi)
         await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     async def _follow(self, connection: Connection) -> None:
         while True:
             try:
-                lost = await self._hear(connection)
+                lost = await self._receive(connection)
             except OSError as error:  # such as: ssh is not installed
                 lost = str(error)
-            if lost == WANTED:
-                self.trouble = WANTED
-                while self.trouble == WANTED:
+            if lost == PASSWORD_WANTED:
+                self.trouble = PASSWORD_WANTED
+                while self.trouble == PASSWORD_WANTED:
                     await asyncio.sleep(PAUSE)
             else:
-                self.answers.tell(connection.pi, lost=printable(lost))
-                await asyncio.sleep(UNTIL_SET_UP if lost == NOT_SET_UP else AGAIN)
+                self.answers.queue(connection.pi, lost=printable(lost))
+                await asyncio.sleep(RETRY_SET_UP if lost == NOT_SET_UP else RETRY)
 
-    async def _hear(self, connection: Connection) -> str:
+    async def _receive(self, connection: Connection) -> str:
         """Receive a Pi's news until its program ends. Returns why it ended."""
-        process = await _started(connection)
-        complaint = asyncio.create_task(self._answer_complaints(connection, process))
+        process = await _start_ssh(connection)
+        errors = asyncio.create_task(self._read_errors(connection, process))
         try:
-            async with asyncio.timeout(BEGIN):
-                await _begin(connection, process)
-            await self._take_news(connection, process)
-            async with asyncio.timeout(BEGIN):
-                return await complaint
+            async with asyncio.timeout(TIMEOUT):
+                await _handshake(connection, process)
+            await self._receive_lines(connection, process)
+            async with asyncio.timeout(TIMEOUT):
+                return await errors
         except LostError as error:
             return str(error)
         except TimeoutError:
             return "its program did not begin, or did not end"
         finally:
             _kill(process)
-            complaint.cancel()
-            await asyncio.gather(complaint, return_exceptions=True)
+            errors.cancel()
+            await asyncio.gather(errors, return_exceptions=True)
             await process.communicate()
 
-    async def _take_news(self, connection: Connection, process: Process) -> None:
+    async def _receive_lines(self, connection: Connection, process: Process) -> None:
         allowed = schema(name for name, _ in connection.students)
         while line := await _line(process.stdout):
-            self.answers.tell(connection.pi, shown=_parsed(line, allowed), lost="")
-            await asyncio.sleep(NEXT)
+            self.answers.queue(connection.pi, shown=_parsed(line, allowed), lost="")
+            await asyncio.sleep(INTERVAL)
 
-    async def _answer_complaints(self, connection: Connection, process: Process) -> str:
+    async def _read_errors(self, connection: Connection, process: Process) -> str:
         """Read standard error and give sudo its password. Returns why the connection ended, often the last line."""
         assert process.stdin
         last, given = "", ""
@@ -216,13 +216,13 @@ class Asking:
             if last == PROMPT:
                 if given or not (given := self.password or connection.password):
                     _kill(process)
-                    return WANTED
+                    return PASSWORD_WANTED
                 process.stdin.write(f"{given}\n".encode())
         _kill(process)
         return "it prints without end"
 
 
-async def _started(connection: Connection) -> Process:
+async def _start_ssh(connection: Connection) -> Process:
     """Start ssh. If cancelled, kill it and its children: asyncio would kill one process, and wait for the others."""
     program = asyncio.create_subprocess_exec(
         *connection.argv, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=LARGEST, start_new_session=True
@@ -237,7 +237,7 @@ async def _started(connection: Connection) -> Process:
         raise
 
 
-async def _begin(connection: Connection, process: Process) -> None:
+async def _handshake(connection: Connection, process: Process) -> None:
     """Wait for the greeting of a Pi's program, and send the request."""
     assert process.stdin
     for _ in range(LINES):  # the login shell may print lines first
