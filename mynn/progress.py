@@ -36,15 +36,9 @@ class Bar:
 
 
 def peak_mib() -> float:
-    """Return the peak memory (resident set) of this process so far, in MiB; 0 on Windows."""
-    # /proc before getrusage, whose figure in a child process starts at its parent's peak.
+    """Return the peak memory (resident set) of this process so far, in MiB; 0 where there is no /proc."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:  # a Mac, or a sandbox
-        try:
-            import resource
-        except ImportError:
-            return 0.0
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most / (2**20 if sys.platform == "darwin" else 1024)
+    except OSError:  # Windows, a Mac, or a sandbox
+        return 0.0
     return int(status.partition("VmHWM:")[2].split(maxsplit=1)[0]) / 1024

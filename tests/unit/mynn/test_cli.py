@@ -17,7 +17,6 @@ from mynn import NeuralNetwork, kernel, read_csv, scale
 from mynn.cli import main
 from mynn.cli.info import BAR, EXAMPLES, TESTED
 from mynn.images import read_image
-from mynn.progress import peak_mib
 from tests.support.digits import copy_digits
 from tests.support.programs import ROOT
 
@@ -140,8 +139,7 @@ def test_where_the_system_is_not_like_unix_everything_works(
     data: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What Windows' Python lacks."""
-    for name in ("fcntl", "resource"):
-        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "fcntl", None)
     for name in ("fchmod", "sysconf"):
         monkeypatch.delattr(os, name)
     monkeypatch.setattr("mynn.progress.Path", Mock(side_effect=FileNotFoundError))
@@ -225,10 +223,3 @@ def test_a_file_without_a_network_of_digits_is_reported(folder: Path, mnist: Pat
     NeuralNetwork(9, 5, 2, 0.1).save("small.npz")
     message = error_message(capsys, "read", "0.png", "--network", "small.npz")
     assert "small.npz: this network does not read digits" in message
-
-
-def test_the_peak_of_memory_is_known_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a Mac, where `mynn train` once ended in a traceback after the training."""
-    there = peak_mib()
-    monkeypatch.setattr("mynn.progress.Path", lambda _: Path("/nowhere"))
-    assert peak_mib() == pytest.approx(there, rel=0.5)

@@ -38,7 +38,7 @@ def test_lines_beyond_the_limit_are_not_read(tmp_path: Path) -> None:
     path.write_text(text_of(rows) + "a bad line\n")
     for limit in (1, 60):
         assert has(read_csv(path, limit=limit), rows[:limit])
-    with pytest.raises(DataError, match="line 61: this is not 785 numbers .*, but 1;"):
+    with pytest.raises(DataError, match=r"line 61: this is not 785 numbers .*, but 1;"):
         read_csv(path, limit=61)
 
 
