@@ -10,7 +10,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado.web import HTTPError, authenticated
 
 from mynn.words import _, language
-from mynn_server.try_files import FOLDER, MYNN, in_language
+from mynn_server.try_files import FOLDER, MYNN, POLICY, in_language
 
 FILES = {
     path.relative_to(FOLDER).as_posix(): path
@@ -22,11 +22,7 @@ FILES = {
 class StartPage(JupyterHandler):
     """Handler for the static files of the start page."""
 
-    # The page loads its own files only, so no script in a file name or lesson title can run.
-    content_security_policy = (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-    )
+    content_security_policy = POLICY  # no script in a file name or lesson title can run
 
     @authenticated
     async def get(self, path: str | None) -> None:

@@ -52,10 +52,6 @@ def limit_connections(server: HTTPServer) -> None:
     server.handle_stream, server.on_close = handle_stream, on_close  # type: ignore[method-assign, assignment]
 
 
-class TooMany(HTTPError):
-    """Too many secrets at once."""
-
-
 @asynccontextmanager
 async def turn(handler: RequestHandler) -> AsyncIterator[None]:
     """Wait until the rate limit lets a request's network try a secret."""
@@ -63,7 +59,7 @@ async def turn(handler: RequestHandler) -> AsyncIterator[None]:
         async with turns.turn(str(handler.request.remote_ip)):
             yield
     except turns.TooManyError as error:
-        raise TooMany(429, str(error)) from None
+        raise HTTPError(429, str(error)) from None
 
 
 class Students(PasswordIdentityProvider):
@@ -90,13 +86,13 @@ class SignIn(LoginFormHandler):
     async def post(self) -> None:
         """Check a password once the rate limit allows."""
         try:
-            async with turn(self):
+            async with turns.turn(str(self.request.remote_ip)):
                 super().post()
                 if self.get_status() == 401:
                     await asyncio.sleep(PAUSE)
-        except TooMany as error:
+        except turns.TooManyError as error:
             self.set_status(429)
-            self._render({"error": str(error.log_message)})
+            self._render({"error": str(error)})
 
     def _redirect_safe(self, url: str, default: str | None = None) -> None:
         try:
