@@ -43,7 +43,5 @@ def os_errors_as(sentence: str, *, path: str | os.PathLike[str], kind: type[Valu
     """
     try:
         yield
-    except BrokenPipeError:
-        raise  # the reader of our output is gone; the file is not at fault
     except OSError as error:
         raise kind(f"{path}: {_(sentence).format(reason=reason(error))}") from error

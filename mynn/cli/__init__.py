@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
@@ -11,24 +10,12 @@ from mynn import DataError, NetworkFileError, __version__
 from mynn.cli import experiment, info, mnist, train
 from mynn.cli.arguments import help_of
 
-UNUSABLE, STOPPED, UNREAD = 2, 130, 141  # exit codes; argparse uses 2, too, for an invalid command line
+UNUSABLE, STOPPED = 2, 130  # exit codes; argparse uses 2, too, for an invalid command line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code. Errors are printed as one sentence."""
-    try:
-        try:
-            return _run(parser().parse_args(arguments))
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # as with `mynn test ... | head -1`: discard the remaining output
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
-        return UNREAD
-
-
-def _run(options: argparse.Namespace) -> int:
+    options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)
     except (DataError, NetworkFileError) as error:

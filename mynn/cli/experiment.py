@@ -90,10 +90,9 @@ def _where(options: argparse.Namespace) -> Iterator[tuple[Executor | None, Bar]]
     if options.scheduler is None:
         yield None, Bar(options.kind)
         return
-    from mynn.experiments.cluster import connected, workers
+    from mynn.experiments.cluster import connected
 
-    with connected(options.scheduler) as executor:
-        many = workers(executor)
+    with connected(options.scheduler) as (executor, many):
         yield executor, Bar(f"{options.kind}, {many} worker{'s' * (many > 1)}")
 
 

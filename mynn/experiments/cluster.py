@@ -25,8 +25,8 @@ _RETRIES = 2  # retries of a job that fails; Dask itself repeats a job whose wor
 
 
 @contextmanager
-def connected(where: str) -> Iterator[Executor]:
-    """Yield an executor that runs jobs on the scheduler's workers.
+def connected(where: str) -> Iterator[tuple[Executor, int]]:
+    """Yield an executor that runs jobs on the scheduler's workers, and how many there are.
 
     where: the folder that `make cluster` wrote, or the address of another scheduler, such as `tcp://127.0.0.1:8786`
     (for tls://, Dask's configuration names the certificates). Raises DataError if Dask is not installed, no scheduler
@@ -54,16 +54,12 @@ def connected(where: str) -> Iterator[Executor]:
         except TimeoutError as error:
             raise DataError(f"{where}: the scheduler has no workers; see whether the Pis are on") from error
         try:
-            yield client.get_executor(pure=False, retries=_RETRIES)  # not pure: run equal jobs separately
+            count = len(client.scheduler_info(n_workers=-1)["workers"])
+            yield client.get_executor(pure=False, retries=_RETRIES), count  # not pure: run equal jobs separately
         except KilledWorker as error:
             raise DataError(f"{where}: all workers that took a job were lost: check their memory") from error
         except (NoValidWorkerError, NoWorkerError) as error:
             raise DataError(f"{where}: no worker is left; turn on the Pis, then run this again to resume") from error
-
-
-def workers(executor: Any) -> int:
-    """Return the number of workers."""
-    return len(executor._client.scheduler_info(n_workers=-1)["workers"])
 
 
 def place(where: str) -> dict[str, Any]:

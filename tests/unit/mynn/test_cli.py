@@ -18,7 +18,6 @@ from mynn.cli import main
 from mynn.cli.info import BAR, EXAMPLES, TESTED
 from mynn.images import read_image
 from tests.support.digits import copy_digits
-from tests.support.programs import ROOT
 
 Printed = pytest.CaptureFixture[str]
 
@@ -152,19 +151,6 @@ def test_without_a_verb_the_help_is_printed(capsys: Printed) -> None:
     for arguments in ([], ["experiment"]):
         assert main(arguments) == 0
         assert " ".join(["usage: mynn", *arguments]) in capsys.readouterr().out
-
-
-def test_a_closed_pipe_causes_no_traceback(data: Path) -> None:
-    """As with `mynn test ... | head -1`, when `head` has ended."""
-    NeuralNetwork(784, 3, 10, 0.1).save(data / "network.npz")
-    reader, writer = os.pipe()
-    os.close(reader)
-    command = [sys.executable, "-m", "mynn", "test", "network.npz", "--data", "."]
-    run = subprocess.run(
-        command, cwd=data, stdout=writer, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    os.close(writer)
-    assert (run.returncode, run.stderr) == (141, "")
 
 
 def test_slow_libraries_are_not_imported_before_they_are_needed(data: Path) -> None:

@@ -12,7 +12,7 @@ from distributed import LocalCluster
 
 from mynn import DataError
 from mynn.experiments import record
-from mynn.experiments.cluster import connected, workers
+from mynn.experiments.cluster import connected
 from mynn.experiments.jobs import Digits, go_on, side_by_side
 from mynn.experiments.sweep import Results, Setting, runs, sweep
 from tests.support.classroom import until
@@ -45,8 +45,8 @@ def test_workers_give_the_results_of_threads_with_their_own_mnist(
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     scores, recipes = accuracies(ours, here), dict.fromkeys(range(2), record.Recipe(60, 2))
     trained = record.train(recipes, here, ours, Mock())
-    with connected(cluster.scheduler_address) as executor:
-        assert workers(executor) == 3
+    with connected(cluster.scheduler_address) as (executor, workers):
+        assert workers == 3
         assert accuracies(theirs, there, executor) == scores
         sent = record.train(recipes, there, theirs, Mock(), executor)
     for seed in recipes:
@@ -57,9 +57,9 @@ def test_workers_give_the_results_of_threads_with_their_own_mnist(
 @pytest.mark.slow
 def test_without_workers_a_sweep_ends_with_an_error(small_mnist: Path, cluster: LocalCluster, tmp_path: Path) -> None:
     left = pytest.raises(DataError, match="no worker is left; turn on the Pis, then run this again to resume")
-    with left, connected(cluster.scheduler_address) as executor:
+    with left, connected(cluster.scheduler_address) as (executor, _workers):
         cluster.scale(0)
-        until(lambda: not workers(executor))
+        until(lambda: not cluster.scheduler.workers)
         cluster.scheduler.no_workers_timeout = 1
         accuracies(tmp_path, Digits(small_mnist), executor)
 
