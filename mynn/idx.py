@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,26 +20,20 @@ from mynn.words import _
 
 PICTURES, NUMBERS = b"\0\0\x08\x03", b"\0\0\x08\x01"  # magic numbers of a file of pixels, and of labels
 
+_OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
+
 File = BufferedReader | gzip.GzipFile | lzma.LZMAFile
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[File]:
-    """Open a file and unpack gzip or xz, which its first bytes show. Raise DataError if it is damaged."""
-    with path.open("rb") as file:
-        head = file.peek(6)
-        try:
-            if head.startswith(b"\x1f\x8b"):
-                with gzip.GzipFile(fileobj=file) as unpacked:
-                    yield unpacked
-            elif head.startswith(b"\xfd7zXZ"):
-                with lzma.LZMAFile(file) as unpacked:
-                    yield unpacked
-            else:
-                yield file
-        except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
-            sentence = _("this file is damaged ({error}); fetch it again")
-            raise DataError(f"{path}: " + sentence.format(error=error)) from None
+    """Open a file; unpack NAME.gz and NAME.xz. Raise DataError if it is damaged."""
+    try:
+        with _OPENERS.get(path.suffix, open)(path, "rb") as file:
+            yield file
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+        sentence = _("this file is damaged ({error}); fetch it again")
+        raise DataError(f"{path}: " + sentence.format(error=error)) from None
 
 
 def rows(file: File, path: Path, limit: int | None) -> Bytes:

@@ -130,7 +130,7 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
     line is not a label 0..9 and 784 pixels 0..255.
 
     The path may also be one of MNIST's IDX files of pixels, such as `train-images-idx3-ubyte`, with its labels in the
-    file beside it. Each file may be compressed by gzip or xz.
+    file beside it. Each file may be compressed, as NAME.gz or NAME.xz.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(_("read_csv needs the path of a CSV, not {value}").format(value=checks.shown(path)))
