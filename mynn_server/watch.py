@@ -20,7 +20,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -51,14 +51,9 @@ class Watch:
 
     def news(self) -> dict[str, Texts]:
         """Poll once; return the new texts by page."""
-        accounts = dict(self._accounts())
+        # Each time, since site.yml may add an account.
+        accounts = {account.pw_name: account for account in pwd.getpwall() if account.pw_name in self.students}
         return {"class": self._servers(accounts), "wall": self._files(accounts)}
-
-    def _accounts(self) -> Iterator[tuple[str, pwd.struct_passwd]]:
-        """Yield the students' accounts that exist: site.yml may add one at any time."""
-        for account in pwd.getpwall():
-            if account.pw_name in self.students:
-                yield account.pw_name, account
 
     def _servers(self, accounts: Mapping[str, pwd.struct_passwd]) -> Texts:
         def ask(name: str) -> str | None:
