@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from mynn import DataError, NetworkFileError, __version__
 from mynn.cli import experiment, info, mnist, train
-from mynn.cli.arguments import help_of
 
 UNUSABLE, STOPPED = 2, 130  # exit codes; argparse uses 2, too, for an invalid command line
 
@@ -17,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code. Errors are printed as one sentence."""
     options = parser().parse_args(arguments)
     try:
-        code: int = options.run(options)
+        code: int = options.run(options) or 0
     except (DataError, NetworkFileError) as error:
         print(f"mynn {options.verb}: {error}", file=sys.stderr)
         return UNUSABLE
@@ -35,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's parser. The order of its groups is the order of verbs in `mynn --help`."""
     mynn = argparse.ArgumentParser(prog="mynn", description="A network that recognises handwritten digits.")
     mynn.add_argument("--version", action="version", version=f"mynn {__version__}")
-    mynn.set_defaults(run=help_of(mynn))  # without a verb
+    mynn.set_defaults(run=lambda _: mynn.print_help())  # without a verb
     verbs = mynn.add_subparsers(dest="verb", metavar="VERB")
     for group in (train, experiment, mnist, info):
         group.add(verbs)

@@ -49,16 +49,6 @@ def angle(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is not from 0 to 180")
 
 
-def help_of(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
-    """Return a function that prints the parser's help, for a command line without a verb."""
-
-    def run(_: argparse.Namespace) -> int:
-        parser.print_help()
-        return 0
-
-    return run
-
-
 def json_option() -> argparse.ArgumentParser:
     """Return a parent parser with --json."""
     parent = argparse.ArgumentParser(add_help=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mynn.cli.arguments import angle, data_option, help_of, hidden, positive, rate
+from mynn.cli.arguments import angle, data_option, hidden, positive, rate
 from mynn.errors import os_errors_as
 from mynn.files import locked
 from mynn.network import RULES
@@ -33,7 +33,7 @@ def add(verbs: Any) -> None:
         help="train many networks and compare them",
         description="Train many networks. Finished runs are kept in the folder, so an interrupted experiment resumes.",
     )
-    verb.set_defaults(run=help_of(verb))  # without a kind
+    verb.set_defaults(run=lambda _: verb.print_help())  # without a kind
     kinds = verb.add_subparsers(dest="kind", metavar="KIND")
 
     def kind(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Callable[..., Any]:
