@@ -59,25 +59,15 @@ def _draw(figure: Figure, margin: int) -> Bytes:
     width, height = (int(np.ceil(length)) + 2 * margin for length in figure.bbox.size)
     half = 0.5  # of a pixel, since matplotlib rounds sizes down
     box = np.array([-margin, -margin, width + half, height + half]) / figure.dpi
-    kept, own = _Kept(), figure.canvas
+    drawn, own = io.BytesIO(), figure.canvas
     canvas: Any = FigureCanvasAgg(figure)
     try:
-        canvas.print_figure(kept, dpi=figure.dpi, format="raw", bbox_inches=Bbox.from_bounds(*box) if margin else None)
+        canvas.print_figure(drawn, dpi=figure.dpi, format="raw", bbox_inches=Bbox.from_bounds(*box) if margin else None)
     finally:
         figure.set_canvas(own)
     # Free the renderer's pixels, 2 MB: a notebook keeps the figure, and its texts keep the renderer.
     type(canvas.renderer).__init__(canvas.renderer, 1, 1, figure.dpi)
-    return kept.pixels.reshape(-1, width, 4)
-
-
-class _Kept(io.RawIOBase):
-    """File object that keeps a view of the pixels written to it: a copy would stay in the kernel's memory."""
-
-    pixels: Bytes
-
-    def write(self, pixels: Any) -> int:
-        self.pixels = np.frombuffer(pixels, np.uint8)
-        return self.pixels.size
+    return np.frombuffer(drawn.getbuffer(), np.uint8).reshape(-1, width, 4)
 
 
 def _ink(pixels: Bytes) -> Iterator[BboxBase]:
