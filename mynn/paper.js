@@ -16,7 +16,7 @@ const UNSEEN = _("I cannot see a digit yet.");
 
 const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
 // Translators: a screen reader reads it.
-export const HELP = _("the square to draw on. By keyboard: the arrow keys move the pen, Space puts it down and lifts it, Control and Z take the last stroke away, and Delete clears");
+export const HELP = _("the square to draw on. By keyboard: the arrow keys move the pen, Space puts it down and lifts it. Control and Z take the last stroke away, Delete clears it");
 
 function context(side) {
   const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });

@@ -53,7 +53,7 @@ function guard(contents, kernelOf) {
     versions.set(path, { path: there, hash: model.hash });
     if (there !== known.path) {
       const names = { theirs: nameOf(known.path), ours: nameOf(there) };
-      tell(_("Another page has changed “{theirs}” since this one was opened. Both are kept: what you do here is now saved as “{ours}”, and “{theirs}” is the other page’s. Both are on the start page.", names));
+      tell(_("Another page has changed “{theirs}” since you opened this one. Both are kept. What you do here is now saved as “{ours}”. “{theirs}” belongs to the other page. Both are on the start page.", names));
     }
     return { ...model, path, name: nameOf(path) };
   };

@@ -221,7 +221,7 @@ function showDrawings(place, drawings, name) {
 function scoreInWords() {
   const [part, count] = [tests.filter(({ name, answer }) => name === answer).length, tests.length];
   const places = { examples, part, count, percent: Math.round((100 * part) / count) };
-  return _("Having learnt from {examples} drawings, it recognises {part} of {count} new ones: {percent}%.", places);
+  return _("It has learnt from {examples} drawings. It recognises {part} of {count} new ones: {percent}%.", places);
 }
 
 function showTests() {

@@ -22,7 +22,7 @@ new BroadcastChannel($("lead-sign-in").target).onmessage = () => $("lead-sign-in
 $("start").addEventListener("click", async () => {
   const headers = { "X-XSRFToken": await signedIn() };
   const answer = await fetch("together/start", { method: "POST", headers });
-  if (!answer.ok) write($("together-says"), _("It cannot be started: begin one anew."));
+  if (!answer.ok) write($("together-says"), _("It cannot be started: begin a new one."));
 });
 $("ours").addEventListener("change", () => use(ours()));
 

@@ -7,7 +7,7 @@ import { addBars, eye, inWords, paint, seen } from "./paper.js";
 import { $, addPad, rove, showTrouble, write } from "./shared.js";
 import { _, inFigures, ngettext, withArticle } from "./words.js";
 
-const HINT = _("Press a node to look inside, or an answer to see the dream of it.");
+const HINT = _("Press a node to look inside, or an answer to see its dream.");
 
 let given = null; // the network that the Pi sends
 let network = null; // the one that answers

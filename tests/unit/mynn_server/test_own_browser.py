@@ -99,7 +99,7 @@ def test_classes_are_named_drawn_learnt_tested_and_kept(page: Page, server: Serv
     expect(page.locator(".mynn-pad-paper")).to_be_focused()
     draw(page, LETTER, 5, way)
     draw(page, LETTER, 4, way, label=SMILE)  # it was none
-    expect(score).to_have_text(f"Having learnt from {2 * count} drawings, it recognises 1 of 2 new ones: 50%.")
+    expect(score).to_have_text(f"It has learnt from {2 * count} drawings. It recognises 1 of 2 new ones: 50%.")
     assert page.locator("#table").inner_text().split() == [SMILE, LETTER, SMILE, "1", LETTER, "1"]
     assert_accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= SCREENS[way]["width"]

@@ -222,7 +222,7 @@ def test_classes_of_ones_own(page: Page, server: Server) -> None:
     expect(page.locator("#test")).to_be_checked()
     drag(page.locator(".mynn-pad-paper"), DIGITS[4])
     page.locator("#bars button").first.click()
-    expect(page.locator("#score")).to_contain_text("⟦Having learnt from 2 drawings")
+    expect(page.locator("#score")).to_contain_text("⟦It has learnt from 2 drawings")
     assert_translated_and_whole(page, "own-tested")
 
 
