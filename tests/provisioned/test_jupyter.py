@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -239,22 +238,6 @@ def test_cell_runs(pi: Pi, started: Kernel | str) -> None:
     output = started.run("import numpy, getpass\nprint(getpass.getuser(), numpy.arange(10).sum())")
     assert not output.error, f"The cell ends with {output.error}"
     assert output.text.strip() == f"{pi.settings.student} 45", f"It prints {output.text.strip()}."
-
-
-def test_files_are_saved_safely(student: NotebookServer, kernel: Kernel) -> None:
-    """A power cut while a file is saved leaves the old version or the new one."""
-    name = f"verify-{uuid.uuid4().hex[:8]}.txt"
-    inodes = []
-    try:
-        for content in ("before", "after"):
-            body = {"type": "file", "format": "text", "content": content}
-            response = student.ask("PUT", f"/api/contents/{name}", json=body)
-            assert response.ok, f"A file cannot be saved: status {response.status_code}."
-            inodes.append(kernel.run(f"import os; print(os.stat({name!r}).st_ino)").text)
-        assert student.get(f"/api/contents/{name}")["content"] == "after", "A saved file still has its old contents."
-    finally:
-        student.delete(f"/api/contents/{name}")
-    assert inodes[0] != inodes[1], "Saving writes into the old file: a power cut would damage it."
 
 
 def test_programs_are_sandboxed(kernel: Kernel) -> None:
