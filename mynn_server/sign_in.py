@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from jupyter_server.auth.decorator import allow_unauthenticated
@@ -16,7 +14,7 @@ from jupyter_server.serverapp import ServerWebApplication
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream
-from tornado.web import HTTPError, RequestHandler, decode_signed_value
+from tornado.web import RequestHandler, decode_signed_value
 
 from mynn.words import _, language, marked
 from mynn_server import turns
@@ -50,16 +48,6 @@ def limit_connections(server: HTTPServer) -> None:
             del open_now[network]
 
     server.handle_stream, server.on_close = handle_stream, on_close  # type: ignore[method-assign, assignment]
-
-
-@asynccontextmanager
-async def turn(handler: RequestHandler) -> AsyncIterator[None]:
-    """Wait until the rate limit lets a request's network try a secret."""
-    try:
-        async with turns.turn(str(handler.request.remote_ip)):
-            yield
-    except turns.TooManyError as error:
-        raise HTTPError(429, str(error)) from None
 
 
 class Students(PasswordIdentityProvider):

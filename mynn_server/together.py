@@ -41,8 +41,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, authenticated
 
 from mynn.words import _
-from mynn_server.sign_in import turn
-from mynn_server.turns import PAUSE
+from mynn_server.turns import PAUSE, TooManyError, turn
 
 NUMBERS = (784 + 10) * 50
 SIZE = 2 * NUMBERS  # bytes
@@ -238,10 +237,13 @@ class Join(ByCode):
     async def post(self) -> None:
         """Add a member who knows the code; delay the answer to a wrong one, as for passwords."""
         network = self.network()
-        async with turn(self):
-            if not secrets.compare_digest(self.request.body, network.code.encode()):
-                await asyncio.sleep(PAUSE)
-                raise HTTPError(403, _("That is not the code of this Pi’s network."))
+        try:
+            async with turn(str(self.request.remote_ip)):
+                if not secrets.compare_digest(self.request.body, network.code.encode()):
+                    await asyncio.sleep(PAUSE)
+                    raise HTTPError(403, _("That is not the code of this Pi’s network."))
+        except TooManyError as error:
+            raise HTTPError(429, str(error)) from None
         network.members.pop(self.request.headers.get("X-Member", ""), None)  # after an interruption
         name = network.join(str(self.request.remote_ip))
         self.finish({"member": name, "number": network.members[name].number, "two": network.two})
