@@ -159,6 +159,7 @@ lint: .venv/ready build/ansible-lint  ## Check the code without running it
 	ruff format --check
 	mypy
 	python -m mynn_control.languages check
+	python -m tests.prose
 
 .PHONY: docs
 docs: .venv/ready  ## Build the manual: build/docs/index.html (LINKCHECK=1: also check external links)
