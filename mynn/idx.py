@@ -51,7 +51,7 @@ def rows(file: File, path: Path, limit: int | None) -> Bytes:
         count = total if limit is None else min(total, limit)
         labels = _read(other, beside, count, count == total)
     if _count(file, path, PICTURES, SIDE, SIDE) != total:
-        raise DataError(f"{path}: " + _("{file} has not as many labels; fetch both again").format(file=beside.name))
+        raise DataError(f"{path}: " + _("the labels in {file} do not match; fetch both again").format(file=beside.name))
     pixels = _read(file, path, count * PIXELS, count == total)
     if not count or max(labels) >= LABELS:
         raise DataError(f"{beside}: " + _("these are not labels of digits; fetch it again"))
@@ -63,8 +63,8 @@ def _count(file: File, path: Path, kind: bytes, *sides: int) -> int:
     """Read the header and return the number of items. Raise DataError if the kind or the picture size differs."""
     head = file.read(8 + 4 * len(sides))
     if head[:4] != kind or head[8:] != b"".join(side.to_bytes(4, "big") for side in sides):
-        pictures = _("this is no IDX file of pictures of 28 x 28; fetch it again")
-        raise DataError(f"{path}: " + (pictures if sides else _("this is no IDX file of labels; fetch it again")))
+        pictures = _("this is not an IDX file of pictures of 28 x 28; fetch it again")
+        raise DataError(f"{path}: " + (pictures if sides else _("this is not an IDX file of labels; fetch it again")))
     return int.from_bytes(head[4:8], "big")
 
 

@@ -42,7 +42,7 @@ def read(path: Path) -> list[bytes]:
         except FileNotFoundError:
             return []
     if len(content) > LONGEST * MOST:
-        sentence = _("this file is too large to be drawings from the pad; rename it to start a new one")
+        sentence = _("this file is too large for drawings from the pad; rename it to start a new one")
         raise DataError(f"{path}: {sentence}")
     return [line for line in content.splitlines() if line]
 

@@ -50,7 +50,7 @@ def read(path: Path) -> dict[bytes, bytes]:
 
 def kept(lines: list[bytes], path: Path) -> dict[bytes, bytes]:
     """Return each drawing's name by its pixels, from the file's lines. DataError: a line is not a drawing."""
-    sentence = _("something else than drawings is in this file; rename it to start a new one")
+    sentence = _("this file contains something other than drawings; rename it to start a new one")
     return names(lines, f"{path}: {sentence}")
 
 

@@ -171,7 +171,7 @@ class Together(APIHandler):
     def network(self) -> ClassNetwork:
         """Return the current session; answer 404 without one."""
         if not Together.current:
-            raise HTTPError(404, _("Nobody has begun a network of the class on this Pi."))
+            raise HTTPError(404, _("Nobody has started a network of the class on this Pi."))
         return Together.current
 
     def sent(self) -> bytes:

@@ -62,7 +62,7 @@ def test_a_huge_file_is_not_read() -> None:
     with Path(NAME).open("wb") as file:
         file.truncate(10**9)
     for use in (my_digits, count, lambda: keep(1, drawing(1))):
-        with pytest.raises(DataError, match=r"my_digits.csv: this file is too large to be drawings from the pad"):
+        with pytest.raises(DataError, match=r"my_digits.csv: this file is too large for drawings from the pad"):
             use()
     assert Path(NAME).stat().st_size == 10**9
 

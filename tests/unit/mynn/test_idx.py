@@ -77,10 +77,10 @@ def test_a_damaged_file_is_refused_or_gives_the_right_digits(
 
 def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     for which, content, message in (
-        (0, HEADS["labels-idx1"][:-1] + bytes([8]) + LABELS[:8].tobytes(), "not as many labels"),
+        (0, HEADS["labels-idx1"][:-1] + bytes([8]) + LABELS[:8].tobytes(), "the labels in .* do not match"),
         (0, HEADS["labels-idx1"] + bytes([10]) * 9, "these are not labels of digits"),
-        (0, HEADS["images-idx3"], "this is no IDX file of labels"),
-        (1, HEADS["images-idx3"].replace(b"\x1c", b"\x1b"), "this is no IDX file of pictures of 28 x 28"),
+        (0, HEADS["images-idx3"], "this is not an IDX file of labels"),
+        (1, HEADS["images-idx3"].replace(b"\x1c", b"\x1b"), "this is not an IDX file of pictures of 28 x 28"),
     ):
         paths = write(tmp_path, "")
         paths[which].write_bytes(content)

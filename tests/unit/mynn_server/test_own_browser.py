@@ -140,4 +140,4 @@ def test_a_second_tablet_goes_on_with_what_is_kept(page: Page, browser: BrowserC
     assert list(signs.read(file).values()) == [LETTER.encode()]
     file.write_text("a poem")
     page.reload()
-    expect(page.get_by_role("alert")).to_contain_text("something else than drawings is in this file")
+    expect(page.get_by_role("alert")).to_contain_text("this file contains something other than drawings")

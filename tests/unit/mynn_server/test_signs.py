@@ -59,6 +59,6 @@ def test_a_full_file_and_one_with_something_else_stay_as_they_are(tmp_path: Path
     assert signs.change(lines({PIXELS[1]: "a", next(iter(full)): ""}), path) == 500
     path.write_text("a poem\n")
     for work in (signs.read, lambda path: signs.change(lines({PIXELS[1]: "a"}), path)):
-        with pytest.raises(DataError, match="something else than drawings is in this file; rename it"):
+        with pytest.raises(DataError, match="this file contains something other than drawings; rename it"):
             work(path)
     assert path.read_text() == "a poem\n"

@@ -204,7 +204,7 @@ def test_drawings_for_own_classes_are_kept_taken_away_and_sent_back(server: Serv
     assert place.read_bytes() == b"Sad" + two + b"\n"
     write(server, "my_signs.csv", "a poem")
     for answer in (student.ask("GET", "/try/signs"), student.ask("POST", "/try/signs", data=b"a" + one)):
-        assert answer.status_code == 400 and "something else than drawings" in answer.json()["message"]
+        assert answer.status_code == 400 and "something other than drawings" in answer.json()["message"]
     assert place.read_text() == "a poem"
 
 
