@@ -3,9 +3,6 @@
 # The folder appears whole or not at all. Only the worker has it in its PYTHONPATH, so notebooks do not see it.
 set -eu
 venv=$1 archive=$2 folder=$3 stamp=$4
-# Lock /root, which only root can open: any program that can open a lock can hold it forever.
-exec 9</root
-flock --timeout 900 9 || { echo "Another run is still using $venv: run this again later." >&2; exit 1; }
 [ ! -e "$stamp" ] || exit 0
 rm -rf "$folder".new-*/
 new=$(mktemp -d "$folder.new-XXXXXX")

@@ -3,10 +3,6 @@
 # The stamp, with the name of mynn's wheel, is written last, so the next run repeats an interrupted one.
 set -eu
 venv=$1 stamp=$2 wheel=$3 server=$4
-# An interrupted run may have left this script running: wait for it, and see whether it finished. Lock /root, which only
-# root can open: any program that can open a lock can hold it forever.
-exec 9</root
-flock --timeout 900 9 || { echo "Another run is still using $venv: run this again later." >&2; exit 1; }
 [ ! -e "$venv/$stamp" ] || exit 0
 rm -f "$venv"/mynn-*
 

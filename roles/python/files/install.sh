@@ -4,10 +4,6 @@
 # that is missing, the stamp counts as missing.
 set -eu
 venv=$1 archive=$2 stamp=$3
-# An interrupted run may have left this script running: wait for it, and see whether it finished. Lock /root, which only
-# root can open: any program that can open a lock can hold it forever.
-exec 9</root
-flock --timeout 900 9 || { echo "Another run is still using $venv: run this again later." >&2; exit 1; }
 [ ! -e "$venv/$stamp" ] || exit 0
 rm -rf /var/cache/mynn-wheels.*/
 wheels=$(mktemp -d /var/cache/mynn-wheels.XXXXXX)
