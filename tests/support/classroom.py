@@ -46,6 +46,7 @@ class BaseClassroom:
     """An inventory, the playbooks to run against it, and one Pi in it, `host`, to look at."""
 
     host: str
+    own_inventory: Path | None = None
 
     @property
     def pi(self) -> Pi:
@@ -55,7 +56,7 @@ class BaseClassroom:
     @property
     def inventory(self) -> Path:
         """The path of the inventory."""
-        return self.pi.state.inventory
+        return self.own_inventory or self.pi.state.inventory
 
     @property
     def address(self) -> str:
@@ -114,11 +115,6 @@ class Classroom(BaseClassroom):
     def pi(self) -> Pi:
         """The Pi."""
         return self.fleet.member(self.host)
-
-    @property
-    def inventory(self) -> Path:
-        """The inventory."""
-        return self.own_inventory or self.fleet.state.inventory
 
 
 def on(classroom: Classroom, name: str) -> Classroom:
