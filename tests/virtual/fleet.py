@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from .container import Container, ensure_network, has_network, remove_containers
@@ -82,29 +82,21 @@ class Fleet:
         )
 
     def _settle(self, wanted: Settings) -> Settings:
-        """Choose the kind, and take from an existing fleet what was not asked for; refuse other changes."""
+        """Choose the kind and the addresses, unless there is a fleet: then return its settings, or refuse others."""
         present = self.state.load("fleet", Settings)
+        if wanted.kind == "auto":
+            wanted = replace(wanted, kind=present.kind if present else _possible_kind())
+        ensure_packages(wanted.kind)
         if present is None:
-            kind = _possible_kind() if wanted.kind == "auto" else wanted.kind
-            ensure_packages(kind)
-            return replace(wanted, kind=kind, address=wanted.address or free_block(kind))
-        kind = present.kind if wanted.kind == "auto" else wanted.kind
-        ensure_packages(kind)
-        wanted = replace(
-            wanted,
-            kind=kind,
-            address=wanted.address or present.address,
-            base=wanted.base or present.base,
-            root=present.root,
-        )
-        before = asdict(present)
-        for name, after in asdict(wanted).items():
-            if before[name] != after:
+            return replace(wanted, address=wanted.address or free_block(wanted.kind))
+        for name in ("kind", "suite", "os", "publish"):
+            before, after = getattr(present, name), getattr(wanted, name)
+            if before != after:
                 raise VirtualError(
-                    f"The fleet in {self.state.folder} has the {name} {before[name]}, not {after}; "
+                    f"The fleet in {self.state.folder} has the {name} {before}, not {after}; "
                     "run `make demo-stop` first."
                 )
-        return wanted
+        return present
 
     def _switch_on(self, members: Sequence[Container | Vm]) -> None:
         """Start those that are off, repair the others, and wait for SSH."""
