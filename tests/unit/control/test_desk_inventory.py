@@ -118,6 +118,7 @@ def test_without_an_inventory_the_desk_says_which_is_missing(tmp_path: Path) -> 
             assert f"No such file or directory: '{tmp_path}/none.ini'" in desk.ask(f"/pis/{path}", given).text
 
 
+@pytest.mark.slow
 def test_a_pi_is_found_named_added_and_removed(path: Path, tmp_path: Path, network: None, browser_page: Page) -> None:
     page = browser_page
     with served(tmp_path, path) as desk:

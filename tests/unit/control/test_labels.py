@@ -43,6 +43,7 @@ def write(folder: Path, monkeypatch: pytest.MonkeyPatch, *pis: tuple[str, str], 
     labels.main(folder, folder / "desk")
 
 
+@pytest.mark.slow
 def test_thirty_labels_on_both_papers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, browser_page: Page, capsys: pytest.CaptureFixture[str]
 ) -> None:

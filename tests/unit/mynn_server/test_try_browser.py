@@ -183,6 +183,7 @@ def table(page: Page) -> dict[str, list[float]]:
     return {row.split()[0]: [float(number.replace("−", "-")) for number in row.split()[1:]] for row in rows}
 
 
+@pytest.mark.slow
 @in_two_ways(FINGER, MOUSE)
 def test_a_network_is_taught_by_single_digits_slowly_and_at_full_speed(page: Page, way: str) -> None:
     page.set_viewport_size(SCREENS[way])
@@ -241,6 +242,7 @@ def test_a_network_is_taught_by_single_digits_slowly_and_at_full_speed(page: Pag
     expect(page.locator("#hidden-nodes")).to_be_enabled()
 
 
+@pytest.mark.slow
 def test_a_digit_is_also_learnt_turned_to_the_left_and_to_the_right(page: Page) -> None:
     page.get_by_label("Guess first").fill("80")
     page.get_by_label("Each digit also turned left and right").check()

@@ -209,6 +209,7 @@ def test_the_page_for_signing_in_and_the_page_try(page: Page, server: Server) ->
     assert page.evaluate(UNTRANSLATED, ["#inside", NAMES]) == []
 
 
+@pytest.mark.slow
 def test_classes_of_ones_own(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/try/own.html")
     for name in ("⟦one⟧", "⟦four⟧"):
