@@ -170,7 +170,7 @@ docs: .venv/ready  ## Build the manual: build/docs/index.html (LINKCHECK=1: also
 lint: docs
 
 # It takes as long as all others together, so only after a change of what it reads.
-build/ansible-lint: .venv/ready .ansible-lint ansible.cfg $(shell find playbooks plugins roles ! -path '*__pycache__*')
+build/ansible-lint: .venv/ready .ansible-lint ansible.cfg $(shell find playbooks plugins roles ! -type l ! -path '*__pycache__*')
 	ansible-lint --offline
 	@mkdir -p build && touch $@
 
