@@ -21,7 +21,7 @@ import segno
 
 from ansible_collections.mynn.pi.plugins.module_utils.system import desks_summary
 from mynn.files import write_text
-from mynn_control.desk.memory import Memory, Seat
+from mynn_control.desk.database import Database, Seat
 from mynn_control.render import render
 from mynn_control.words import _, marked, ngettext
 
@@ -83,8 +83,8 @@ def labels_of(pis: list[dict[str, Any]], names: Mapping[Seat, str]) -> tuple[lis
 
 def main(folder: Path, desk: Path) -> None:
     """Read the Pis from stdin, and write the sheets. SystemExit: there are no labels; the message says why."""
-    memory = desk / "memory.sqlite"
-    names = Memory(memory).names() if memory.exists() else {}
+    path = desk / "memory.sqlite"
+    names = Database(path).names() if path.exists() else {}
     labels, lacking = labels_of(json.load(sys.stdin), names)
     if not labels:
         sys.exit("\n".join(lacking) or _("There is no Pi in the inventory, so there are no labels."))

@@ -18,7 +18,7 @@ from typing import IO
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk import runs
-from mynn_control.desk.memory import Memory
+from mynn_control.desk.database import Database
 from mynn_control.own_files import beside
 from mynn_control.words import _
 
@@ -140,9 +140,9 @@ def check(file: IO[bytes], into: Path | None = None) -> None:
 
 
 def _check_memory(path: Path) -> None:
-    # Open a copy: Memory migrates the file, and the desk itself must see the old version.
+    # Open a copy: Database migrates the file, and the desk itself must see the old version.
     with suppress(SystemExit), tempfile.TemporaryDirectory() as folder:  # a later mynn-pi wrote it
-        if path.is_file() and not Memory(Path(shutil.copy(path, folder))).set_aside:
+        if path.is_file() and not Database(Path(shutil.copy(path, folder))).damaged:
             return
     raise BackupError(_("What the desk remembers is damaged in this backup, or was written by a later mynn-pi."))
 

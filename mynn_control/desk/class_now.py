@@ -15,7 +15,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn.outline import Lesson
 from mynn.tasks import MOST, NAME
-from mynn_control.desk.memory import Seat
+from mynn_control.desk.database import Seat
 from mynn_control.desk.monitor import NOT_SET_UP, STRANGE_KEY, Answers
 from mynn_control.render import render
 from mynn_control.report_schemas import CLOSED, by_name, of

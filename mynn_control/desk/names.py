@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from mynn_control.desk.memory import Seat
+from mynn_control.desk.database import Seat
 from mynn_control.render import render
 from mynn_control.words import _
 

@@ -20,8 +20,8 @@ from mynn.words import VARIABLE, language, lessons_folder
 from mynn_control.desk import class_now, names, pis, tasks, work
 from mynn_control.desk.backup import BackupFiles
 from mynn_control.desk.connections import class_language
+from mynn_control.desk.database import OWN_FILES, Database, Seat
 from mynn_control.desk.inventory import Inventory, take_over_pis
-from mynn_control.desk.memory import OWN_FILES, Memory, Seat
 from mynn_control.desk.monitor import PASSWORD_WANTED, Answers, Monitor
 from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, STOPPED, Pis, Run, again
 from mynn_control.desk.settings import Settings, take_over_settings
@@ -67,15 +67,15 @@ class Desk:
         self.lessons: Mapping[str, Lesson] = {}  # by name, in teaching order
         self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
         self.backup_files = BackupFiles(of.inventory, self.folder, home)
-        self.answers, self.memory = Answers(), Memory(folder / "memory.sqlite")
+        self.answers, self.database = Answers(), Database(folder / "memory.sqlite")
         self.notes = [note]
-        if self.memory.set_aside:
+        if self.database.damaged:
             lost = _("What the desk remembered, such as the pupils’ names, was damaged. It is kept as {path}.")
-            self.notes.append(lost.format(path=self.memory.set_aside))
-        self.wall = Wall(self.answers, self.memory, folder / "test_set/class_digits.csv")
+            self.notes.append(lost.format(path=self.database.damaged))
+        self.wall = Wall(self.answers, self.database, folder / "test_set/class_digits.csv")
         self.inventory = Inventory(of.inventory, self.redraw)
         self.settings = Settings(settings.resolve())
-        if 0 < self.memory.was < OWN_FILES:
+        if 0 < self.database.old_version < OWN_FILES:
             self._take_over()
         of_pis = ("find", "add", "add_named", "remove", "forget_key")
         of_lists = {f"/pis/{name}": getattr(self.inventory, name) for name in of_pis}
@@ -97,7 +97,7 @@ class Desk:
         self.versions: Counter[str] = Counter()  # tab → number of changes
         self._pages: dict[str, str] = {}  # tab → HTML
         self._run_drawn = ""  # HTML about the run, the same on all tabs
-        self._changed = 0  # Memory.changed, when the pages were last drawn
+        self._changed = 0  # Database.changed, when the pages were last drawn
         self._minute = 0  # the minute of that drawing, as Class counts minutes
         self._drawn: object = None  # data from which _draw_remembered last drew its tabs
         self._lock = threading.RLock()
@@ -124,7 +124,7 @@ class Desk:
             if told == PASSWORD_WANTED != self._trouble:
                 self.wanted, self.password = True, ""
             known = (self._changed, self._minute, self._trouble)
-            if self.answers.update() or (self.memory.changed, minute(), told) != known:
+            if self.answers.update() or (self.database.changed, minute(), told) != known:
                 self._trouble = told
                 self.redraw()
 
@@ -132,8 +132,8 @@ class Desk:
         """Draw the pages, and count a change for each tab that differs."""
         with self._lock:
             self._take_language()
-            self._changed, self._minute = self.memory.changed, minute()
-            pages = {"class": class_now.draw(self.answers, self.lessons, self.memory.names()), **self.wall.draw()}
+            self._changed, self._minute = self.database.changed, minute()
+            pages = {"class": class_now.draw(self.answers, self.lessons, self.database.names()), **self.wall.draw()}
             pages |= self._draw_remembered() | {
                 "backup": render("backup", {"tab": "backup", "files": self.backup_files})
             }
@@ -166,8 +166,8 @@ class Desk:
         if (drawn := (self._changed, students, folders, made, files, self._trouble, run, language())) == self._drawn:
             return {}
         self._drawn = drawn
-        rows = pis.rows(self.memory.pis(), students)
-        called = self.memory.names()
+        rows = pis.rows(self.database.pis(), students)
+        called = self.database.names()
         pupils = [pupil for row in rows for pupil in row.pupils(called)]
         self.table = tasks.table(pupils, self.lessons)
         return {
@@ -175,7 +175,7 @@ class Desk:
             "pis": pis.draw(rows, self.inventory, self._remembered(), made),
             "settings": self.settings.draw(),
             "tasks": tasks.draw(pupils, self.lessons, max((row.heard for row in rows), default=0)),
-            "work": work.draw(list(students), self.work, folders, self.run, self.memory.names),
+            "work": work.draw(list(students), self.work, folders, self.run, self.database.names),
         }
 
     def _seats(self) -> list[Seat]:
@@ -218,7 +218,7 @@ class Desk:
     def name(self, given: Mapping[str, str]) -> str:
         """Save pupils' names, given by PI/STUDENT: all or none. Returns the error message, or nothing."""
         try:
-            self.memory.name(names.given_names(given, self._seats()))
+            self.database.save_names(names.given_names(given, self._seats()))
         except ValueError as error:
             return str(error)
         return ""
@@ -231,7 +231,7 @@ class Desk:
         damaged = self.folder.glob("memory.sqlite.*")
         for path in (*self.labels.glob("*labels-*.html*"), *damaged):  # also unfinished labels
             path.unlink()
-        self.memory.forget_names()
+        self.database.delete_names()
         return ""
 
     # --- runs
@@ -247,14 +247,14 @@ class Desk:
         return _("{run}: this has not ended yet. Wait for it, or stop it.").format(run=self.run.title)
 
     def _remembered(self) -> list[Run]:
-        return [Run(doing="", **run) for run in self.memory.runs() if run["name"] in PLAYBOOKS]
+        return [Run(doing="", **run) for run in self.database.runs() if run["name"] in PLAYBOOKS]
 
     def _cut_off(self) -> Run | None:
         """Return the run that was in progress when the last desk ended, and save that it was cut off."""
         for run in self._remembered():
             if not run.how:
                 run.how = again(CUT_OFF)
-                self.memory.end(run.began, run.how, run.messages, run.lost)
+                self.database.end_run(run.began, run.how, run.messages, run.lost)
                 return run
         return None
 
@@ -279,7 +279,7 @@ class Desk:
                 return wrong
             self.settings.saved &= name != "site" or bool(chosen["pi"])
             self.run = Run(name, chosen, password=self.password)
-            self.memory.begin(self.run.began, name, chosen)
+            self.database.begin_run(self.run.began, name, chosen)
             self._thread = threading.Thread(target=self._play, args=(self.run,))
             self._thread.start()
         self.redraw()
@@ -318,7 +318,7 @@ class Desk:
             run.how = run.how or _("It did not start: see the terminal in which the desk runs.")
             if run.wanted:
                 self.wanted, self.password = True, ""
-            self.memory.end(run.began, run.how, run.messages, run.lost)
+            self.database.end_run(run.began, run.how, run.messages, run.lost)
             self.redraw()
         if run.name in CHANGING:
             self._ask_anew()

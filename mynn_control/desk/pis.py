@@ -12,8 +12,8 @@ from typing import Any
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from mynn.cli.info import TESTED
 from mynn.tasks import Record, parse
+from mynn_control.desk.database import Seat
 from mynn_control.desk.inventory import Inventory
-from mynn_control.desk.memory import Seat
 from mynn_control.desk.monitor import STRANGE_KEY
 from mynn_control.desk.runs import Run
 from mynn_control.faults import Fault, faults

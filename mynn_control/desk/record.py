@@ -20,7 +20,7 @@ from typing import Any
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.system import desks_summary
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
-from mynn_control.desk.memory import Memory
+from mynn_control.desk.database import Database
 from mynn_control.desk.monitor import STRANGE_KEY
 from mynn_control.desk.pis import rows
 from mynn_control.report_schemas import FIGURES, STATE
@@ -65,14 +65,14 @@ def in_words(name: str, error: str) -> str:
 def main(folder: Path) -> None:
     """Save the Pis' answers, and print what a teacher should know at once."""
     run, now = json.load(sys.stdin), time.time()
-    memory, results = Memory(folder / "memory.sqlite"), Path(run["results"])
+    database, results = Database(folder / "memory.sqlite"), Path(run["results"])
     verified = {name: result_from(name, results) for name in run["verified"]}
     for name, answer in run["asked"].items():
         new = columns_of(name, now, answer, verified.get(name))
-        memory.keep(name, **new, lessons=run["lessons"], room=run["room"])
+        database.save_report(name, **new, lessons=run["lessons"], room=run["room"])
     for result in verified.values():
         save(result, results)  # also if the tests were cut off: the role verify reads it
-    for row in rows(memory.pis(), {name: {} for name in run["asked"]}):
+    for row in rows(database.pis(), {name: {} for name in run["asked"]}):
         for what in [row.lost] if row.lost else [f"{colon(row.pi)} {fault.what}" for fault in row.grave]:
             print(safe(what))
     if not desks_summary():

@@ -19,7 +19,7 @@ from mynn.errors import DataError
 from mynn.files import write_text
 from mynn.mnist import SIDE
 from mynn.png import png_source
-from mynn_control.desk.memory import Memory
+from mynn_control.desk.database import Database
 from mynn_control.desk.monitor import Answers
 from mynn_control.render import for_templates, render
 from mynn_control.words import _, in_figures, marked
@@ -42,10 +42,10 @@ class Card:
 
 
 class Wall:
-    """The wall. memory: knows the students taken off. test_set: CSV file with all digits on the wall."""
+    """The wall. database: knows the students taken off. test_set: CSV file with all digits on the wall."""
 
-    def __init__(self, answers: Answers, memory: Memory, test_set: Path) -> None:
-        self.answers, self.memory, self.test_set = answers, memory, test_set
+    def __init__(self, answers: Answers, database: Database, test_set: Path) -> None:
+        self.answers, self.database, self.test_set = answers, database, test_set
         self._digits = ""  # the test set, as last written
 
     def cards(self) -> list[Card]:
@@ -61,19 +61,19 @@ class Wall:
         """Take a student off, by place. Returns the error message, or nothing."""
         if (place := given.get("place", "")) not in {card.place for card in self.cards()}:
             return _(NOBODY)
-        self.memory.take_off(place)
+        self.database.take_off(place)
         return ""
 
     def put_back(self, given: Mapping[str, str]) -> str:
         """Put a student back, by place. Returns the error message, or nothing."""
-        if (place := given.get("place", "")) not in self.memory.taken_off():
+        if (place := given.get("place", "")) not in self.database.taken_off():
             return _(NOBODY)
-        self.memory.put_back(place)
+        self.database.put_back(place)
         return ""
 
     def draw(self) -> dict[str, str]:
         """Return the pages for the teacher (`wall`) and for the projector (`full`). Write the test set, too."""
-        cards, taken_off = self.cards(), self.memory.taken_off()
+        cards, taken_off = self.cards(), self.database.taken_off()
         on = [card for card in cards if card.place not in taken_off]
         digits = test_set(mosaic(on))
         if digits and digits != self._digits:

@@ -15,7 +15,7 @@ from pathlib import Path
 from ansible_collections.mynn.pi.plugins.module_utils.collection import BESIDE, SUMS, files_in
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk.backup import UNFINISHED
-from mynn_control.desk.memory import Seat
+from mynn_control.desk.database import Seat
 from mynn_control.desk.pis import day
 from mynn_control.desk.runs import Run
 from mynn_control.render import for_templates, render

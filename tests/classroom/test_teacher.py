@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mynn_control.desk.memory import Memory
+from mynn_control.desk.database import Database
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.classroom import ROOT, Classroom
 
@@ -92,7 +92,7 @@ def test_the_commands_for_real_pis_work(teacher: Teacher, classroom: Classroom) 
     for words in (["verify", "CHECKS=no"], ["labels"]):
         assert teacher.make(*words).returncode == 0, words
     dist = teacher.project / "dist"
-    assert classroom.host in Memory(dist / "desk/memory.sqlite").pis()
+    assert classroom.host in Database(dist / "desk/memory.sqlite").pis()
     sheet = dist / "labels/labels-A4.html"
     text = re.sub(r"<[^>]*>", " ", sheet.read_text(encoding="utf-8")).split()
     url = f"http://{classroom.address}:8888"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from mynn_control.desk.memory import Memory
+from mynn_control.desk.database import Database
 from tests.support.browser import open_browser, take_screenshot
 from tests.support.classroom import ROOT, Classroom, on, root, with_inventory
 from tests.support.desk import open_desk, pis_page
@@ -88,7 +88,7 @@ def test_planted_faults_are_found_and_repaired(three: Classroom, own_report: lis
     output = four.fail("verify", *own_report)
     folder = tmp_path / "desk"
     assert {name: failed(folder, name) for name in FAULTS} == {name: checks for name, (_, checks) in FAULTS.items()}
-    page = pis_page(Memory(folder / "memory.sqlite").pis(), *FAULTS, DEAD)
+    page = pis_page(Database(folder / "memory.sqlite").pis(), *FAULTS, DEAD)
     for sentence in (
         "The Pis: 0 of 4 ready",
         "✘ no answer",

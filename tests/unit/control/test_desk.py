@@ -19,7 +19,7 @@ from playwright.sync_api import Page, Route, expect
 from playwright.sync_api import TimeoutError as TooLongError
 
 from mynn_control.desk import backup
-from mynn_control.desk.memory import VERSIONS, Memory
+from mynn_control.desk.database import VERSIONS, Database
 from mynn_control.desk.runs import Run
 from tests.support.classroom import until
 from tests.support.desk import ServedDesk, open_desk, served
@@ -74,21 +74,21 @@ def test_nothing_else_has_an_address(desk: ServedDesk, path: str) -> None:
 
 def test_the_memory_is_its_owners_and_says_what_to_do_if_it_cannot_be_used(tmp_path: Path) -> None:
     path = tmp_path / "memory.sqlite"
-    Memory(path).take_off("pi-01/ada")
-    assert Memory(path).taken_off() == ["pi-01/ada"]
+    Database(path).take_off("pi-01/ada")
+    assert Database(path).taken_off() == ["pi-01/ada"]
     assert path.stat().st_mode & 0o777 == 0o600
-    with Memory(path)._opened() as database:
+    with Database(path)._transaction() as database:
         database.execute(f"PRAGMA user_version = {len(VERSIONS) + 1}")
     with pytest.raises(SystemExit, match=r"memory\.sqlite was written by a later mynn-pi"):
-        Memory(path)
+        Database(path)
     path.unlink()
     path.mkdir()
     with pytest.raises(SystemExit, match=r"memory\.sqlite cannot be used: unable to open"):
-        Memory(path)
+        Database(path)
 
 
 def sql(script: str) -> Callable[[Path], object]:
-    """Return what changes a memory by SQL, behind its back."""
+    """Return a function that changes a database by SQL."""
 
     def change(path: Path) -> None:
         with closing(sqlite3.connect(path)) as database:
@@ -113,7 +113,7 @@ def test_a_damaged_memory_is_set_aside_and_no_backup_may_have_one(
     tmp_path: Path, damage: Callable[[Path], object]
 ) -> None:
     path = tmp_path / "memory.sqlite"
-    Memory(path).begin(1, "message", {"what": "Hello"})
+    Database(path).begin_run(1, "message", {"what": "Hello"})
     damage(path)
     (tmp_path / "inventory.ini").write_text("[pis]\n")
     before = path.read_bytes()
@@ -125,10 +125,10 @@ def test_a_damaged_memory_is_set_aside_and_no_backup_may_have_one(
     with pytest.raises(backup.BackupError, match="What the desk remembers is damaged"):
         backup.check(packed)
     with served(tmp_path) as desk:
-        kept = desk.desk.memory.set_aside
+        kept = desk.desk.database.damaged
         assert Path(kept).read_bytes() == before and str(tmp_path) in kept
         assert f"It is kept as {kept}." in desk.ask("/").text
-    assert Memory(path).set_aside == ""
+    assert Database(path).damaged == ""
 
 
 def test_the_memory_of_an_earlier_desk_is_brought_forward(tmp_path: Path) -> None:
@@ -140,11 +140,11 @@ def test_the_memory_of_an_earlier_desk_is_brought_forward(tmp_path: Path) -> Non
         earlier.execute("INSERT INTO taken_off VALUES ('pi-01/ada', 1)")
         earlier.execute("INSERT INTO runs VALUES (1, '[]')")
         earlier.execute("PRAGMA user_version = 3")
-    memory = Memory(path)
-    assert (memory.taken_off(), memory.runs()) == (["pi-01/ada"], [])
-    memory.begin(2, "message", {})
-    memory.end(2, "Finished.", ["Shown."], [])
-    assert [run["messages"] for run in memory.runs()] == [["Shown."]]
+    database = Database(path)
+    assert (database.taken_off(), database.runs()) == (["pi-01/ada"], [])
+    database.begin_run(2, "message", {})
+    database.end_run(2, "Finished.", ["Shown."], [])
+    assert [run["messages"] for run in database.runs()] == [["Shown."]]
 
 
 @pytest.mark.slow

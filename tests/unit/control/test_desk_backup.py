@@ -18,7 +18,7 @@ from argon2 import PasswordHasher
 
 from mynn_control.desk import backup, runs
 from mynn_control.desk.backup import BackupError, check
-from mynn_control.desk.memory import Memory
+from mynn_control.desk.database import Database
 from tests.support.programs import ROOT
 
 PASSWORD = "sunflower7"
@@ -83,7 +83,7 @@ def test_a_new_card_becomes_the_old_one_and_loses_nothing(tmp_path: Path) -> Non
     settings = ROOT / backup.SETTINGS
     before = settings.exists() and settings.read_bytes()
     with old.opened() as (url, session, _):
-        Memory(old.dist / "desk/memory.sqlite").take_off("pi-01/ada")
+        Database(old.dist / "desk/memory.sqlite").take_off("pi-01/ada")
         saved = session.get(f"{url}/backup/now").content
     assert sorted(path.name for path in old.dist.iterdir()) == ["desk", "work"]
     with new.opened() as (url, session, process):
@@ -94,7 +94,7 @@ def test_a_new_card_becomes_the_old_one_and_loses_nothing(tmp_path: Path) -> Non
         assert session.post(f"{url}/restore", saved).text == ""
         assert process.wait(30) == 0  # systemd starts it again
     with new.opened() as (url, session, _):
-        assert "pi-01/ada" in Memory(new.dist / "desk/memory.sqlite").taken_off()
+        assert "pi-01/ada" in Database(new.dist / "desk/memory.sqlite").taken_off()
     assert (new.folder / "inventory.ini").read_text() == "[pis]\n# the old card's\n"
     assert (new.folder / "inventory.desk.yml").read_text() == "pis: {hosts: {}}\n"
     assert (new.folder / ".ssh/id_ed25519").read_text() == "the key"

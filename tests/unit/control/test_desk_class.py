@@ -170,7 +170,7 @@ def test_picture_of_a_class_of_thirty(browser_page: Page, tmp_path: Path) -> Non
             lost = {7: "<b>no route</b>", 26: None}.get(number, "")
             desk.answer(f"pi{number:02}.local", {"student": (says, None)}, lost, number)
         pupils = {f"pi{number:02}": f"{NAMES[number % 7]} {chr(64 + number)}." for number in range(1, 27)}
-        desk.desk.memory.name({(f"{pi}.local", "student"): name for pi, name in pupils.items()})
+        desk.desk.database.save_names({(f"{pi}.local", "student"): name for pi, name in pupils.items()})
         desk.desk.update()
         for width, height in ((390, 844), (1280, 800)):
             browser_page.set_viewport_size({"width": width, "height": height})

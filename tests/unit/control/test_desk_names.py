@@ -51,7 +51,7 @@ def keep_tasks(desk: ServedDesk) -> None:
     told = Record({}, {"fours": Answer(True, "4")}).text()
     for pi, students in (("pi-01", ("ada", "bo")), ("pi-02", ("student",))):
         told_of = state(records=dict.fromkeys(students, told))
-        desk.desk.memory.keep(pi, asked=1, lost="no route", state=told_of, lessons="", room=1)
+        desk.desk.database.save_report(pi, asked=1, lost="no route", state=told_of, lessons="", room=1)
 
 
 def test_a_list_is_pasted_and_names_are_on_every_page(desk: ServedDesk, browser_page: Page) -> None:
@@ -77,7 +77,7 @@ def test_a_list_is_pasted_and_names_are_on_every_page(desk: ServedDesk, browser_
     page.get_by_label("pi-03").fill("-1")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("The name for pi-03 was refused, and none was saved")
-    assert desk.desk.memory.names() == {}
+    assert desk.desk.database.names() == {}
     page.get_by_label("pi-03").fill("")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_have_text("The names are saved.")
@@ -96,13 +96,13 @@ def test_what_is_no_name_is_refused_and_nothing_is_saved(desk: ServedDesk) -> No
     longer = "A" * (LONGEST + 1)
     for text in (*(f"{first}1+1" for first in '=+-@|;,"({'), "<b>Ada", 'Ada";=1', "Ada;=1", "Ada\u202eb", longer):
         assert "The name for pi-01 was refused, and none was saved" in name(desk, bo="Bob", ada=text), text
-    assert desk.desk.memory.names() == {("pi-01", "bo"): "Bo"}
+    assert desk.desk.database.names() == {("pi-01", "bo"): "Bo"}
 
 
 def test_only_the_seats_of_the_desk_can_have_names(desk: ServedDesk) -> None:
     for seat in ("pi-03/ada", "pi-01/../ada", "pi-01", ""):
         assert desk.ask("/names", urlencode({seat: "Ada"})).status_code == 409
-    assert desk.desk.memory.names() == {}
+    assert desk.desk.database.names() == {}
 
 
 @given(st.text(max_size=LONGEST))
@@ -117,7 +117,7 @@ def test_a_name_is_text_in_a_spreadsheet(text: str) -> None:
 
 
 def test_a_collection_shows_the_names_of_its_day(desk: ServedDesk) -> None:
-    memory, work = desk.desk.memory, desk.desk.work
+    database, work = desk.desk.database, desk.desk.work
     for date, pupil in (
         ("2026-01-02_10-00-00", "Ada"),
         ("2026-02-02_10-00-00", "Bea"),
@@ -125,7 +125,7 @@ def test_a_collection_shows_the_names_of_its_day(desk: ServedDesk) -> None:
     ):
         with pytest.MonkeyPatch.context() as clock:
             clock.setattr(time, "time", lambda date=date: time.mktime(time.strptime(date, "%Y-%m-%d_%H-%M-%S")))
-            memory.name({("pi-02", "student"): pupil})
+            database.save_names({("pi-02", "student"): pupil})
     for date in ("2026-01-01", "2026-01-03", "2026-02-03", "2026-03-03"):
         folder = work / f"{date}_10-00-00/pi-02"
         (folder / "student").mkdir(parents=True)
@@ -145,7 +145,7 @@ def test_a_later_name_counts_though_the_clock_was_set_back(desk: ServedDesk) -> 
     with pytest.MonkeyPatch.context() as clock:
         clock.setattr(time, "time", lambda: 1e9)
         name(desk, ada="Bea")
-    assert desk.desk.memory.names() == {("pi-01", "ada"): "Bea"}
+    assert desk.desk.database.names() == {("pi-01", "ada"): "Bea"}
 
 
 @pytest.mark.slow
@@ -178,10 +178,10 @@ def test_deleted_names_are_in_no_file(desk: ServedDesk, tmp_path: Path, browser_
     browser_page.goto(f"{desk.url}/names")
     browser_page.get_by_role("button", name="Delete all names").click()
     browser_page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-    assert desk.desk.memory.names()
+    assert desk.desk.database.names()
     browser_page.get_by_role("button", name="Delete all names").click()
     browser_page.get_by_role("dialog").get_by_role("button", name="Delete all names").click()
     expect(browser_page.get_by_role("alert")).to_have_text("All names are deleted.")
     expect(browser_page.get_by_label("pi-02")).to_have_value("")
     assert files_with_a_name() == []
-    assert (dist / "labels/my-notes.txt").exists() and set(desk.desk.memory.pis()) == {"pi-01", "pi-02"}
+    assert (dist / "labels/my-notes.txt").exists() and set(desk.desk.database.pis()) == {"pi-01", "pi-02"}

@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 from mynn.outline import outline
 from mynn.tasks import Answer, Finished, Record
 from mynn_control.desk import record
-from mynn_control.desk.memory import Memory
+from mynn_control.desk.database import Database
 from mynn_control.desk.pis import sums_of
 from mynn_control.faults import faults
 from mynn_control.results import Check, PiResult
@@ -67,7 +67,7 @@ def tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         content |= {"results": str(tmp_path), "asked": answers}
         monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(content)))
         record.main(tmp_path)
-        return pis_page(Memory(tmp_path / "memory.sqlite").pis(), *answers or ["pi01"])
+        return pis_page(Database(tmp_path / "memory.sqlite").pis(), *answers or ["pi01"])
 
     return tell
 
@@ -165,7 +165,7 @@ def test_pictures_of_thirty_pis(browser_page: Page, tmp_path: Path) -> None:
             result = PiResult(name, checks=[Check("mynn", "learns", "It learns to read.", figures=figures)])
             desk.answer(name, {"student": (None, None)}, "", number)
             columns = record.columns_of(name, time.time(), told, result)
-            desk.desk.memory.keep(name, **columns, lessons=str(ROOT / "notebooks"), room=250)
+            desk.desk.database.save_report(name, **columns, lessons=str(ROOT / "notebooks"), room=250)
         desk.desk.update()
         browser_page.emulate_media(color_scheme="light")
         for tab in ("pis", "tasks"):

@@ -97,7 +97,7 @@ def test_only_what_the_desk_offers_can_be_chosen(desk: ServedDesk) -> None:
     for name, chosen in NOT_OFFERED:
         answer = desk.ask(f"/run/{name}", chosen)
         assert answer.status_code == 409 and re.search("no such choice|Look first", answer.text), (name, chosen)
-    assert desk.desk.run is None and desk.desk.memory.runs() == []
+    assert desk.desk.run is None and desk.desk.database.runs() == []
 
 
 def test_a_choice_becomes_settings_of_the_playbook(desk: ServedDesk, tmp_path: Path) -> None:
@@ -190,9 +190,9 @@ def test_a_reset_can_be_undone_while_it_is_the_last_that_ran(desk: ServedDesk, b
 
 def test_the_last_twenty_runs_are_remembered(desk: ServedDesk) -> None:
     for number in range(25):
-        desk.desk.memory.begin(number, "message", {"what": f"Message {number}"})
-    assert [run["began"] for run in desk.desk.memory.runs()] == list(range(24, 4, -1))
-    assert b"Message 4" not in desk.desk.memory.path.read_bytes()
+        desk.desk.database.begin_run(number, "message", {"what": f"Message {number}"})
+    assert [run["began"] for run in desk.desk.database.runs()] == list(range(24, 4, -1))
+    assert b"Message 4" not in desk.desk.database.path.read_bytes()
 
 
 def test_work_shows_what_was_collected_and_keeps_what_is_chosen(desk: ServedDesk, browser_page: Page) -> None:
@@ -332,7 +332,7 @@ def test_a_pi_with_another_host_key_gets_nothing_until_its_old_one_is_forgotten(
             desk.answer("pi-01", {"ada": (None, None)}, "SSH reported an unrecognized or mismatching host key.")
             assert "It has another SSH host key than before: see the tab Pis." in desk.ask("/").text
             lost = in_words("pi-01", "Task failed: Host key verification failed.")
-            desk.desk.memory.keep("pi-01", asked=1, lost=lost, lessons="", room=0)
+            desk.desk.database.save_report("pi-01", asked=1, lost=lost, lessons="", room=0)
             assert desk.ask("/run/message", "what=Hello").status_code == 200
             page.goto(f"{desk.url}/pis")
             expect(page.get_by_role("status")).to_contain_text("Its SSH host key has changed", timeout=60_000)
@@ -365,7 +365,7 @@ def test_a_desk_that_was_killed_leaves_nothing_and_the_next_says_so(tmp_path: Pa
     with served(folder) as desk:
         page = desk.ask("/work").text
         assert CUT_OFF in page and AGAIN in page and '<section class="run"' in page
-        assert desk.desk.memory.runs()[0]["how"]
+        assert desk.desk.database.runs()[0]["how"]
         assert desk.ask("/stop", "", Origin="http://evil.example").status_code == 403
         assert desk.ask("/stop", "").status_code == 200 and CUT_OFF not in desk.ask("/work").text
 

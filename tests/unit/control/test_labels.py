@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
 from mynn_control import labels
-from mynn_control.desk.memory import Memory
+from mynn_control.desk.database import Database
 from tests.support.browser import decoded
 
 LONG = "a-name-as-long-as-names-can-be-" * 2 + "x.local"
@@ -54,7 +54,7 @@ def test_thirty_labels_on_both_papers(
         (tmp_path / name).write_text(f"k7m{number:02}rqtw3\n")
     pupils = {(name, "student"): "" if number % 5 == 1 else f"Ada {number}" for number, (name, _) in enumerate(pis)}
     pupils[LONG, "student"] = "Wilhelmina " * 5
-    Memory(tmp_path / "desk/memory.sqlite").name(pupils)
+    Database(tmp_path / "desk/memory.sqlite").save_names(pupils)
     write(tmp_path, monkeypatch, *pis)
     output = capsys.readouterr().out
     assert "Ada" not in output

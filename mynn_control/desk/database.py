@@ -52,34 +52,34 @@ DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) 
 Seat = tuple[str, str]  # a Pi, and a student's account on it
 
 
-class Memory:
+class Database:
     """Access to the file. Several processes may open it; each call is one transaction.
 
-    set_aside: new name of a damaged file; empty if it was intact. was: schema version found; 0 if the file is new.
+    damaged: new name of a damaged file; empty if it was intact. old_version: schema version found; 0 in a new file.
     SystemExit: a later mynn-pi wrote the file, or it cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.set_aside, self.was = path, "", 0
+        self.path, self.damaged, self.old_version = path, "", 0
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._begin()
+            self._open()
         except (sqlite3.DatabaseError, ValueError) as error:
             if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in DAMAGED:
                 raise SystemExit(f"{path} cannot be used: {error}") from error
-            self.set_aside = str(path) + time.strftime(".%Y-%m-%d_%H-%M-%S")
+            self.damaged = str(path) + time.strftime(".%Y-%m-%d_%H-%M-%S")
             for end in ("-journal", ""):  # the journal first: SQLite would apply it to the new file
                 with suppress(FileNotFoundError):
-                    Path(f"{path}{end}").rename(self.set_aside + end)
-            self._begin()
+                    Path(f"{path}{end}").rename(self.damaged + end)
+            self._open()
 
-    def _begin(self) -> None:
+    def _open(self) -> None:
         """Create or migrate the file, and read all of it."""
         self.path.touch(mode=0o600)
-        with self._opened() as database:
+        with self._transaction() as database:
             database.execute("BEGIN IMMEDIATE")
             [version] = database.execute("PRAGMA user_version").fetchone()
-            self.was = version
+            self.old_version = version
             if version > len(VERSIONS):
                 later = f"{self.path} was written by a later mynn-pi: update this one, or move the file away."
                 raise SystemExit(later)
@@ -92,7 +92,7 @@ class Memory:
         self.pis(), self.runs(), self.taken_off(), self.names()
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         database = sqlite3.connect(self.path, timeout=10)
         try:
             database.execute("PRAGMA secure_delete = ON")  # overwrite deleted data
@@ -106,39 +106,39 @@ class Memory:
         """Time of the last change, in nanoseconds."""
         return self.path.stat().st_mtime_ns
 
-    def keep(self, name: str, **columns: Any) -> None:
+    def save_report(self, name: str, **columns: Any) -> None:
         """Save columns of a Pi's row; the others stay."""
         values = {"name": name} | columns
         values |= {column: json.dumps(values[column]) for column in JSON if column in values}
         names, places = ", ".join(values), ", ".join(f":{column}" for column in values)
         new = ", ".join(f"{column} = excluded.{column}" for column in columns)
-        with self._opened() as database:
+        with self._transaction() as database:
             database.execute(f"INSERT INTO pis ({names}) VALUES ({places}) ON CONFLICT DO UPDATE SET {new}", values)
 
     def pis(self) -> dict[str, dict[str, Any]]:
         """Return each Pi's columns, by name."""
-        with self._opened() as database:
+        with self._transaction() as database:
             database.row_factory = sqlite3.Row
             pis = [dict(row) for row in database.execute("SELECT * FROM pis")]
         return {pi.pop("name"): pi | {column: json.loads(pi[column]) for column in JSON} for pi in pis}
 
-    def begin(self, began: float, name: str, chosen: Mapping[str, str]) -> None:
+    def begin_run(self, began: float, name: str, chosen: Mapping[str, str]) -> None:
         """Save that a run began, and delete the oldest runs."""
-        with self._opened() as database:
+        with self._transaction() as database:
             row = (began, name, json.dumps(dict(chosen)))
             database.execute("INSERT INTO runs (began, name, chosen) VALUES (?, ?, ?)", row)
             last = "SELECT began FROM runs ORDER BY began DESC LIMIT ?"
             database.execute(f"DELETE FROM runs WHERE began NOT IN ({last})", (RUNS,))
 
-    def end(self, began: float, how: str, messages: Sequence[str], lost: Sequence[Sequence[str]]) -> None:
+    def end_run(self, began: float, how: str, messages: Sequence[str], lost: Sequence[Sequence[str]]) -> None:
         """Save how a run ended (in words), its messages, and the Pis that were not finished."""
-        with self._opened() as database:
+        with self._transaction() as database:
             row = (time.time(), how, json.dumps(messages), json.dumps(lost), began)
             database.execute("UPDATE runs SET ended = ?, how = ?, messages = ?, lost = ? WHERE began = ?", row)
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the saved runs, the latest first."""
-        with self._opened() as database:
+        with self._transaction() as database:
             database.row_factory = sqlite3.Row
             sql = "SELECT began, name, chosen, how, messages, lost FROM runs ORDER BY began DESC"
             runs = [dict(row) for row in database.execute(sql)]
@@ -146,37 +146,37 @@ class Memory:
 
     def taken_off(self) -> list[str]:
         """Return the students off the wall, as PI/STUDENT, in the order in which the teacher took them off."""
-        with self._opened() as database:
+        with self._transaction() as database:
             return [place for (place,) in database.execute("SELECT place FROM taken_off ORDER BY since")]
 
     def take_off(self, place: str) -> None:
         """Save that a student is off the wall."""
-        with self._opened() as database:
+        with self._transaction() as database:
             database.execute("INSERT OR REPLACE INTO taken_off VALUES (?, ?)", (place, time.time()))
 
     def put_back(self, place: str) -> None:
         """Save that a student is on the wall again."""
-        with self._opened() as database:
+        with self._transaction() as database:
             database.execute("DELETE FROM taken_off WHERE place = ?", (place,))
 
     def names(self, when: float = math.inf) -> dict[Seat, str]:
         """Return the pupils' names by seat, as of a time."""
-        with self._opened() as database:
+        with self._transaction() as database:
             held = database.execute("SELECT pi, student, name FROM names WHERE since <= ? ORDER BY since", (when,))
             names = {(pi, student): name for pi, student, name in held}
         return {seat: name for seat, name in names.items() if name}
 
-    def name(self, names: Mapping[Seat, str]) -> None:
+    def save_names(self, names: Mapping[Seat, str]) -> None:
         """Save the pupils' names by seat, valid from now on. An empty name: nobody."""
         known, now = self.names(), time.time()
         new = [(*seat, now, name) for seat, name in names.items() if name != known.get(seat, "")]
-        with self._opened() as database:
+        with self._transaction() as database:
             # The clock may have been set back.
             later = "DELETE FROM names WHERE pi = ? AND student = ? AND since >= ?"
             database.executemany(later, [row[:3] for row in new])
             database.executemany("INSERT INTO names VALUES (?, ?, ?, ?)", new)
 
-    def forget_names(self) -> None:
+    def delete_names(self) -> None:
         """Delete all names, including earlier ones."""
-        with self._opened() as database:
+        with self._transaction() as database:
             database.execute("DELETE FROM names")
