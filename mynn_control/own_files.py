@@ -95,7 +95,7 @@ def begin(path: Path) -> None:
         write(path, {})
 
 
-def take_over(path: Path, rest: str, content: dict[str, Any]) -> str:
+def migrate(path: Path, rest: str, content: dict[str, Any]) -> str:
     """Move an earlier desk's entries from the teacher's file `path` to the desk's file. Returns a notice.
 
     content: the entries. rest: text that stays. After a power cut in between, both have them; the teacher's file wins.

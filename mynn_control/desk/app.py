@@ -93,22 +93,22 @@ class Server:
             *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
             Route("/backup/now", self._backup),
             Route("/work/{date}/{pi}.zip", self._collection),
-            self._button(f"{HANDOUT}{{name}}", self._handout, work.LARGEST),
-            *(self._button(path, self._form(take)) for path, take in self.desk.forms.items()),
-            self._button("/stop", self._stop),
+            self._post_route(f"{HANDOUT}{{name}}", self._handout, work.LARGEST),
+            *(self._post_route(path, self._form(action)) for path, action in self.desk.forms.items()),
+            self._post_route("/stop", self._stop),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ]
         if network := self.network:
             routes += [
-                self._button("/sign-in", network.sign_in, LARGEST_SIGN_IN),
-                self._button("/sign-out", network.sign_out),
+                self._post_route("/sign-in", network.sign_in, LARGEST_SIGN_IN),
+                self._post_route("/sign-out", network.sign_out),
             ]
-            routes += [self._button(RESTORE, self._restore, backup.LARGEST)]
+            routes += [self._post_route(RESTORE, self._restore, backup.LARGEST)]
         names = network.names if network else frozenset({"localhost"})
         return Starlette(routes=routes, middleware=[Middleware(AccessControl, names=names, network=network)])
 
     @staticmethod
-    def _button(path: str, endpoint: Endpoint, largest: int = LARGEST) -> Route:
+    def _post_route(path: str, endpoint: Endpoint, largest: int = LARGEST) -> Route:
         return Route(path, endpoint, methods=["POST"], max_body_size=largest)
 
     def _page(self, tab: str) -> Endpoint:
@@ -168,13 +168,13 @@ class Server:
         await run_in_threadpool(self.desk.stop)
         return PlainTextResponse("")
 
-    def _form(self, take: Form) -> Endpoint:
+    def _form(self, action: Form) -> Endpoint:
         """Pass a form's fields to a function. The response is the error message, or empty."""
 
         async def form(request: Request) -> Response:
             given = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
             try:
-                wrong = await run_in_threadpool(take, given)
+                wrong = await run_in_threadpool(action, given)
             except AskPasswordError as question:
                 return PlainTextResponse(str(question), HTTPStatus.PRECONDITION_REQUIRED)
             return PlainTextResponse(wrong, HTTPStatus.CONFLICT if wrong else HTTPStatus.OK)

@@ -19,7 +19,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk.connections import connections
 from mynn_control.desk.runs import Pis
 from mynn_control.find import Proposal, is_host_name, is_reachable, proposals, search
-from mynn_control.own_files import RefusedError, beside, listed, parse, place, read, take_over, write, written
+from mynn_control.own_files import RefusedError, beside, listed, migrate, parse, place, read, write, written
 from mynn_control.words import _, safe
 
 MOST = 100  # computers found in a search that are shown
@@ -146,14 +146,14 @@ def remove(path: Path, name: str) -> None:
     write(path, of_pis({other: pis[other] for other in pis if other != name}))
 
 
-def take_over_pis(path: Path) -> str:
+def migrate_pis(path: Path) -> str:
     """Move Pis that an earlier desk wrote into the teacher's file to its own file. Returns a note, or nothing."""
     text = path.read_bytes().decode() if path.exists() else ""
     section = PIS.search(text)
     pis = {name: _settings_of(address) for name, address in LINE.findall(section[1])} if section else {}
     if not section or not pis:
         return ""
-    return take_over(path, text[: section.start(1)] + LINE.sub("", section[1]) + text[section.end(1) :], of_pis(pis))
+    return migrate(path, text[: section.start(1)] + LINE.sub("", section[1]) + text[section.end(1) :], of_pis(pis))
 
 
 def of_pis(pis: dict[str, Any]) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from mynn_control.desk import class_now, names, pis, tasks, work
 from mynn_control.desk.backup import BackupFiles
 from mynn_control.desk.connections import class_language
 from mynn_control.desk.database import OWN_FILES, Database, Seat
-from mynn_control.desk.inventory import Inventory, take_over_pis
+from mynn_control.desk.inventory import Inventory, migrate_pis
 from mynn_control.desk.monitor import PASSWORD_WANTED, Answers, Monitor
 from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, STOPPED, Pis, Run, again
-from mynn_control.desk.settings import Settings, take_over_settings
+from mynn_control.desk.settings import Settings, migrate_settings
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
 from mynn_control.words import _, marked
@@ -76,22 +76,24 @@ class Desk:
         self.inventory = Inventory(of.inventory, self.redraw)
         self.settings = Settings(settings.resolve())
         if 0 < self.database.old_version < OWN_FILES:
-            self._take_over()
+            self._migrate_files()
         of_pis = ("find", "add", "add_named", "remove", "forget_key")
         of_lists = {f"/pis/{name}": getattr(self.inventory, name) for name in of_pis}
         of_settings = {f"/settings/{name}": getattr(self.settings, name) for name in ("save", "put_back")}
-        self.forms: dict[str, Form] = {at: partial(self._take, to) for at, to in (of_lists | of_settings).items()}
-        remembered = {"/names": self.name, "/names/delete": self.forget_names}
-        remembered |= {"/wall/take-off": self.wall.take_off, "/wall/put-back": self.wall.put_back}
-        self.forms |= {at: partial(self._remember, to) for at, to in remembered.items()}
-        self.forms["/password"] = self._give_password
-        self.forms |= {f"/run/{name}": self._starts(name) for name in PLAYBOOKS}
-        self.forms["/work/take_out"] = partial(self._take, partial(work.take_out, self.folder))
+        self.forms: dict[str, Form] = {
+            at: partial(self._apply_if_idle, to) for at, to in (of_lists | of_settings).items()
+        }
+        unlocked = {"/names": self.save_names, "/names/delete": self.delete_names}
+        unlocked |= {"/wall/take-off": self.wall.take_off, "/wall/put-back": self.wall.put_back}
+        self.forms |= {at: partial(self._apply, to) for at, to in unlocked.items()}
+        self.forms["/password"] = self._set_password
+        self.forms |= {f"/run/{name}": self._start_form(name) for name in PLAYBOOKS}
+        self.forms["/work/delete"] = partial(self._apply_if_idle, partial(work.delete_file, self.folder))
         self.wanted, self.password = False, ""  # wanted: whether sudo on some Pi needs another password
         self.monitor: Monitor | None = None
         self._trouble = ""  # Monitor.trouble, as last drawn
         self._files: object = None  # state of the settings files when the language was last read
-        self._take_language()
+        self._load_language()
         self.run = self._cut_off()  # the last run, until the teacher closes its report
         self.table = ""  # tasks as CSV
         self.versions: Counter[str] = Counter()  # tab → number of changes
@@ -99,16 +101,16 @@ class Desk:
         self._run_drawn = ""  # HTML about the run, the same on all tabs
         self._changed = 0  # Database.changed, when the pages were last drawn
         self._minute = 0  # the minute of that drawing, as Class counts minutes
-        self._drawn: object = None  # data from which _draw_remembered last drew its tabs
+        self._drawn: object = None  # data from which _draw_stored last drew its tabs
         self._lock = threading.RLock()
-        self._thread, self._reporting = threading.Thread(), threading.Thread()
+        self._thread, self._report_thread = threading.Thread(), threading.Thread()
         self._report = Run("report")  # runs in parallel with the teacher's run
         self.redraw()
 
-    def _take_over(self) -> None:
+    def _migrate_files(self) -> None:
         """Move Pis and settings that earlier desks wrote into the teacher's files to the desk's own files."""
         try:
-            moved = [take_over_pis(self.of.inventory), take_over_settings(self.settings.path)]
+            moved = [migrate_pis(self.of.inventory), migrate_settings(self.settings.path)]
         except (AnsibleError, OSError, ValueError) as error:
             moved = [str(error)]
         self.notes += moved
@@ -120,28 +122,26 @@ class Desk:
     def update(self) -> None:
         """Redraw the pages if answers, the database or the trouble changed, or a new minute has begun."""
         with self._lock:
-            told = self.monitor.trouble if self.monitor else ""
-            if told == PASSWORD_WANTED != self._trouble:
+            trouble = self.monitor.trouble if self.monitor else ""
+            if trouble == PASSWORD_WANTED != self._trouble:
                 self.wanted, self.password = True, ""
             known = (self._changed, self._minute, self._trouble)
-            if self.answers.update() or (self.database.changed, minute(), told) != known:
-                self._trouble = told
+            if self.answers.update() or (self.database.changed, minute(), trouble) != known:
+                self._trouble = trouble
                 self.redraw()
 
     def redraw(self) -> None:
         """Draw the pages, and count a change for each tab that differs."""
         with self._lock:
-            self._take_language()
+            self._load_language()
             self._changed, self._minute = self.database.changed, minute()
             pages = {"class": class_now.draw(self.answers, self.lessons, self.database.names()), **self.wall.draw()}
-            pages |= self._draw_remembered() | {
-                "backup": render("backup", {"tab": "backup", "files": self.backup_files})
-            }
+            pages |= self._draw_stored() | {"backup": render("backup", {"tab": "backup", "files": self.backup_files})}
             self.versions.update(tab for tab, html in pages.items() if html != self._pages.get(tab))
             self._pages |= pages
             self._draw_run()
 
-    def _take_language(self) -> None:
+    def _load_language(self) -> None:
         """Set the class's language for all later translations, and load its lessons, if a settings file changed."""
         if (files := (self.inventory.state, self.settings.state)) != self._files:
             self._files = files
@@ -157,7 +157,7 @@ class Desk:
                 self.versions.update(self._pages.keys() - {"full"})
             self._run_drawn = drawn
 
-    def _draw_remembered(self) -> dict[str, str]:
+    def _draw_stored(self) -> dict[str, str]:
         """Return the tabs about saved data; none if the data are unchanged, because drawing takes a while."""
         students = {name: pi["students"] for name, pi in self.answers.in_order()}
         folders = {name: list(files_in(of)) for name, of in work.handouts(self.folder).items()}
@@ -172,7 +172,7 @@ class Desk:
         self.table = tasks.table(pupils, self.lessons)
         return {
             "names": names.draw(self._seats(), called),
-            "pis": pis.draw(rows, self.inventory, self._remembered(), made),
+            "pis": pis.draw(rows, self.inventory, self._past_runs(), made),
             "settings": self.settings.draw(),
             "tasks": tasks.draw(pupils, self.lessons, max((row.heard for row in rows), default=0)),
             "work": work.draw(list(students), self.work, folders, self.run, self.database.names),
@@ -185,23 +185,23 @@ class Desk:
         """Return the time at which the labels were made; 0 if there are no labels."""
         return max((path.stat().st_mtime for path in self.labels.glob("labels-*.html")), default=0)
 
-    def _remember(self, take: Form, given: Mapping[str, str]) -> str:
+    def _apply(self, action: Form, given: Mapping[str, str]) -> str:
         """Apply a form, even during a run. Returns the error message, or nothing."""
         with self._lock:
-            wrong = take(given)
+            wrong = action(given)
             self.redraw()
         return wrong
 
-    def _take(self, take: Form, given: Mapping[str, str]) -> str:
+    def _apply_if_idle(self, action: Form, given: Mapping[str, str]) -> str:
         """Apply a form, unless a run is in progress. Returns the error message, or nothing."""
         with self._lock:
-            wrong = self._busy or take(given)
+            wrong = self._busy or action(given)
         if not wrong:
-            self._ask_anew()
+            self._start_report()
         self.redraw()
         return wrong
 
-    def _give_password(self, given: Mapping[str, str], question: str = SUDO) -> str:
+    def _set_password(self, given: Mapping[str, str], question: str = SUDO) -> str:
         """Keep a password for sudo until the desk ends or sudo refuses it. Returns the error message, or nothing."""
         if "password" not in given:
             raise AskPasswordError(f"{_(question)} {_(FOR_ALL_DAY)}")
@@ -215,7 +215,7 @@ class Desk:
 
     # --- the pupils' names
 
-    def name(self, given: Mapping[str, str]) -> str:
+    def save_names(self, given: Mapping[str, str]) -> str:
         """Save pupils' names, given by PI/STUDENT: all or none. Returns the error message, or nothing."""
         try:
             self.database.save_names(names.given_names(given, self._seats()))
@@ -223,7 +223,7 @@ class Desk:
             return str(error)
         return ""
 
-    def forget_names(self, _given: Mapping[str, str]) -> str:
+    def delete_names(self, _given: Mapping[str, str]) -> str:
         """Delete all names, labels and damaged databases. Returns the error message, or nothing."""
         if self.run and not self.run.how:
             wait = _("{run}: this has not ended yet, and may make labels. Wait for it, or stop it.")
@@ -236,7 +236,7 @@ class Desk:
 
     # --- runs
 
-    def _starts(self, name: str) -> Form:
+    def _start_form(self, name: str) -> Form:
         return lambda given: self.start(name, given)
 
     @property
@@ -246,12 +246,12 @@ class Desk:
             return ""
         return _("{run}: this has not ended yet. Wait for it, or stop it.").format(run=self.run.title)
 
-    def _remembered(self) -> list[Run]:
+    def _past_runs(self) -> list[Run]:
         return [Run(doing="", **run) for run in self.database.runs() if run["name"] in PLAYBOOKS]
 
     def _cut_off(self) -> Run | None:
         """Return the run that was in progress when the last desk ended, and save that it was cut off."""
-        for run in self._remembered():
+        for run in self._past_runs():
             if not run.how:
                 run.how = again(CUT_OFF)
                 self.database.end_run(run.began, run.how, run.messages, run.lost)
@@ -275,12 +275,12 @@ class Desk:
             if before and not (self.run and self.run.name == before and self.run.pi == chosen["pi"]):
                 return _(wrong)
             wanted = "password" in given or name == "adopt" or self.wanted
-            if wanted and (wrong := self._give_password(given, ADOPT if name == "adopt" else SUDO)):
+            if wanted and (wrong := self._set_password(given, ADOPT if name == "adopt" else SUDO)):
                 return wrong
             self.settings.saved &= name != "site" or bool(chosen["pi"])
             self.run = Run(name, chosen, password=self.password)
             self.database.begin_run(self.run.began, name, chosen)
-            self._thread = threading.Thread(target=self._play, args=(self.run,))
+            self._thread = threading.Thread(target=self._execute, args=(self.run,))
             self._thread.start()
         self.redraw()
         return ""
@@ -309,9 +309,9 @@ class Desk:
                 settings["reset_uncollected"] = bool(run.chosen["discard"])
         return settings
 
-    def _play(self, run: Run) -> None:
+    def _execute(self, run: Run) -> None:
         try:
-            run.play(self.of, self._settings(run), self._draw_run)
+            run.execute(self.of, self._settings(run), self._draw_run)
             if run.name == "off" and run.process and not run.process.returncode:
                 self.answers.off |= {run.pi} if run.pi else self.answers.pis.keys()
         finally:
@@ -321,21 +321,23 @@ class Desk:
             self.database.end_run(run.began, run.how, run.messages, run.lost)
             self.redraw()
         if run.name in CHANGING:
-            self._ask_anew()
+            self._start_report()
 
     def look(self, tab: str) -> None:
         """Start a report on the Pis, if an opened tab shows it and no report is running."""
-        if tab in ("pis", "tasks") and not self._reporting.is_alive():
-            self._ask_anew()
+        if tab in ("pis", "tasks") and not self._report_thread.is_alive():
+            self._start_report()
 
-    def _ask_anew(self) -> None:
+    def _start_report(self) -> None:
         with self._lock:
             if not self.monitor:
                 return
             self._report.stop(again(CUT_OFF))
             self._report = run = Run("report", password=self.password)
-            self._reporting = threading.Thread(target=run.play, args=(self.of, self._settings(run), lambda: None))
-            self._reporting.start()
+            self._report_thread = threading.Thread(
+                target=run.execute, args=(self.of, self._settings(run), lambda: None)
+            )
+            self._report_thread.start()
 
     def stop(self) -> None:
         """Stop the run in progress; without one, close the last run's report."""
@@ -349,8 +351,8 @@ class Desk:
     def end(self) -> None:
         """Cut off all runs, and wait for their end."""
         self.monitor = None
-        while self._thread.is_alive() or self._reporting.is_alive():
-            for run, thread in ((self.run, self._thread), (self._report, self._reporting)):
+        while self._thread.is_alive() or self._report_thread.is_alive():
+            for run, thread in ((self.run, self._thread), (self._report, self._report_thread)):
                 if run and thread.is_alive():
                     run.stop(again(CUT_OFF))
                     thread.join(5)

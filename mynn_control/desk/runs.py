@@ -113,7 +113,7 @@ class Run:
         if self.process:
             self.process.terminate()
 
-    def play(self, pis: Pis, settings: dict[str, Any], news: Callable[[], None]) -> None:
+    def execute(self, pis: Pis, settings: dict[str, Any], news: Callable[[], None]) -> None:
         """Run the playbook to its end, or until it is stopped.
 
         settings: extra variables. news: called after each event.

@@ -15,7 +15,7 @@ from ansible.template import Templar
 
 from ansible_collections.mynn.pi.plugins.module_utils.setting_faults import WHOLE, wrong_settings, wrong_students
 from mynn.words import LANGUAGES
-from mynn_control.own_files import RefusedError, beside, dump, parse, places, read, take_over, write, written
+from mynn_control.own_files import RefusedError, beside, dump, migrate, parse, places, read, write, written
 from mynn_control.render import render
 from mynn_control.settings import Setting, sections
 from mynn_control.words import _, safe
@@ -111,12 +111,12 @@ class Settings:
         return ""
 
 
-def take_over_settings(path: Path) -> str:
+def migrate_settings(path: Path) -> str:
     """Move all settings to the desk's file, if they are plain values. Returns a note, or nothing."""
     with suppress(RefusedError):  # encrypted or tagged values: a person wrote the file
         values = read(path)
         if values and not TEMPLATE.search(str(values)):
-            return take_over(path, "", values)
+            return migrate(path, "", values)
     return ""
 
 

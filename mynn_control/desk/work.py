@@ -75,7 +75,7 @@ def handouts(desk: Path) -> dict[str, Path]:
     return {of.name: of for of in folders if of.is_dir() and re.fullmatch(OWN, of.name)}
 
 
-def take_out(desk: Path, given: Mapping[str, str]) -> str:
+def delete_file(desk: Path, given: Mapping[str, str]) -> str:
     """Delete an uploaded file from a day's folder. Returns the error message, or nothing."""
     name, file = given.get("folder", ""), given.get("file", "")
     folder = handouts(desk).get(name)

@@ -227,7 +227,7 @@ def test_the_pis_are_asked_anew_after_a_run_and_when_a_tab_shows_how_they_are(
 ) -> None:
     """Not after one that changes nothing on them."""
     played: list[tuple[str, str]] = []
-    monkeypatch.setattr(Run, "play", lambda run, *_: played.append((run.name, run.password)))
+    monkeypatch.setattr(Run, "execute", lambda run, *_: played.append((run.name, run.password)))
     desk.desk.monitor, desk.desk.password = Mock(trouble=""), "sesame"
     expected = []
     for name, anew in [("message", []), ("site", [("report", "sesame")]), ("report", [])]:

@@ -302,7 +302,7 @@ def test_a_password_is_in_no_argument_and_asked_for_once(desk: ServedDesk, monke
         command = Run(name, password="sesame")._command(desk.desk.of, {})
         assert f"--{kind}-password-file=-" in command and "sesame" not in str(command)
     assert desk.ask("/run/adopt", "").status_code == 428 and desk.desk.run is None
-    monkeypatch.setattr(desk.desk, "_play", lambda run: setattr(run, "how", "Finished."))
+    monkeypatch.setattr(desk.desk, "_execute", lambda run: setattr(run, "how", "Finished."))
     desk.desk.wanted = True
     for name, given in (("adopt", "password=sesame"), ("message", "")):  # once, for both
         assert desk.ask(f"/run/{name}", given).status_code == 200
@@ -405,7 +405,7 @@ def test_files_are_handed_out_and_work_is_downloaded_in_the_browser(
     (kept / os.fsdecode(b"no text \xff")).touch()  # put there by hand
     desk.desk.redraw()
     for file in ("mine.txt", "../../inventory.ini"):
-        assert desk.ask("/work/take_out", f"folder=worksheets&file={file}").text == "There is no such file any more."
+        assert desk.ask("/work/delete", f"folder=worksheets&file={file}").text == "There is no such file any more."
     student = desk.desk.work / COLLECTION / "ada"
     (student / os.fsdecode(b"no text \xff")).write_text("mine")
     os.utime(student / os.fsdecode(b"no text \xff"), (5, 5))

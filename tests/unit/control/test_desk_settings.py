@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from mynn.words import LANGUAGES
 from mynn_control.desk.connections import class_language
 from mynn_control.desk.runs import Pis
-from mynn_control.desk.settings import Settings, take_over_settings, value_of
+from mynn_control.desk.settings import Settings, migrate_settings, value_of
 from mynn_control.own_files import beside, read
 from mynn_control.settings import sections
 from tests.support.browser import assert_accessible
@@ -160,7 +160,7 @@ def test_plain_settings_are_taken_over_with_a_copy(tmp_path: Path, more: str) ->
     inventory.write_text("[pis]\npi01\n")
     before = f"# My class\nlanguage: de\n{OWN}{more}"
     path.write_text(before)
-    said = take_over_settings(path)
+    said = migrate_settings(path)
     if more:
         assert (said, path.read_text(), beside(path).exists()) == ("", before, False)
         return
