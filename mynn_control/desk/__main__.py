@@ -22,28 +22,28 @@ from mynn_control.desk.app import Server
 from mynn_control.desk.backup import BackupFiles, confirm_restore, restore
 from mynn_control.desk.monitor import Monitor
 from mynn_control.desk.pages import Desk
-from mynn_control.desk.runs import PROJECT, SETTINGS, Pis
+from mynn_control.desk.runs import PROJECT, SETTINGS, Fleet
 from mynn_control.own_files import begin, beside
 
 
-def main(folder: Path, pis: Pis, student: str, network: NetworkSettings | None = None) -> int:
+def main(folder: Path, fleet: Fleet, student: str, network: NetworkSettings | None = None) -> int:
     """Ask the Pis and serve the pages until a signal; return the exit code."""
     folder.mkdir(parents=True, exist_ok=True)
     home = Path.home() if network else None
-    files = BackupFiles(pis.inventory, folder.resolve(), home)
+    files = BackupFiles(fleet.inventory, folder.resolve(), home)
     note = restore(files)
     try:
         with locked(folder, 0):
             begin(SETTINGS)
-            desk = Desk(pis, folder, PROJECT / "notebooks", home=home, note=note)
+            desk = Desk(fleet, folder, PROJECT / "notebooks", home=home, note=note)
             with Server(desk, network=network) as server:
 
                 def on_start() -> None:
                     print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
                     confirm_restore(files)
 
-                watched = [path for own in (pis.inventory, SETTINGS) for path in (own, beside(own))]
-                desk.monitor = Monitor(pis, student, watched, desk.answers)
+                watched = [path for own in (fleet.inventory, SETTINGS) for path in (own, beside(own))]
+                desk.monitor = Monitor(fleet, student, watched, desk.answers)
                 asyncio.run(desk.monitor.run(desk.update, on_start))
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                     signal.signal(number, signal.SIG_IGN)  # an impatient teacher may press Ctrl-C again
@@ -70,4 +70,4 @@ if __name__ == "__main__":
         names = frozenset({f"{socket.gethostname()}.local"})
         hashed = given.serve.read_text(encoding="ascii").strip().removeprefix("argon2:")
         network = NetworkSettings(hashed, names, certificate, clock=given.folder / "clock")
-    sys.exit(main(given.folder, Pis(given.inventory.resolve(), given.limit), given.student, network))
+    sys.exit(main(given.folder, Fleet(given.inventory.resolve(), given.limit), given.student, network))

@@ -19,7 +19,7 @@ from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
 from mynn import wall
-from mynn_control.desk.runs import PROJECT, Pis
+from mynn_control.desk.runs import PROJECT, Fleet
 from mynn_control.own_files import sources
 
 PROMPT = "mynn-pi: the password of sudo?"  # sudo's prompt, on a line of its own
@@ -44,28 +44,28 @@ class Connection:
     password: str = field(repr=False)
 
 
-def connections(pis: Pis, student: str = "") -> Iterator[Connection]:
+def connections(fleet: Fleet, student: str = "") -> Iterator[Connection]:
     """Yield the connection to each Pi, for all students or one. AnsibleError: a setting cannot be read."""
-    for place, (host, variables) in enumerate(_variables(pis, PROJECT / "playbooks")):
+    for place, (host, variables) in enumerate(_variables(fleet, PROJECT / "playbooks")):
         if not host.implicit:
             yield _connection(host.name, place, variables, Templar(DataLoader(), variables), student)
 
 
-def class_language(pis: Pis, playbooks: Path) -> str:
+def class_language(fleet: Fleet, playbooks: Path) -> str:
     """Return the setting `language` that most Pis have, or the general one before there are Pis.
 
     playbooks: the folder with group_vars. AnsibleError: a setting cannot be read.
     """
-    codes = Counter(str(variables.get("language")) for _host, variables in _variables(pis, playbooks))
+    codes = Counter(str(variables.get("language")) for _host, variables in _variables(fleet, playbooks))
     return codes.most_common(1)[0][0]
 
 
-def _variables(pis: Pis, playbooks: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _variables(fleet: Fleet, playbooks: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Yield each Pi and its variables, or the implicit localhost if no Pi is listed yet."""
     loader = DataLoader()
     loader.set_basedir(str(playbooks))
-    inventory = InventoryManager(loader, sources=sources(pis.inventory))
-    inventory.subset(pis.limit or None)
+    inventory = InventoryManager(loader, sources=sources(fleet.inventory))
+    inventory.subset(fleet.limit or None)
     settings = VariableManager(loader, inventory)
     hosts = inventory.get_hosts("pis") if "pis" in inventory.groups else []
     for host in hosts or [inventory.get_host("localhost")]:

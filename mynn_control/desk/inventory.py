@@ -17,7 +17,7 @@ from ansible.plugins.inventory import detect_range, expand_hostname_range
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk.connections import connections
-from mynn_control.desk.runs import Pis
+from mynn_control.desk.runs import Fleet
 from mynn_control.find import Proposal, is_host_name, is_reachable, proposals, search
 from mynn_control.own_files import RefusedError, beside, listed, migrate, parse, place, read, write, written
 from mynn_control.words import _, safe
@@ -105,7 +105,7 @@ class Inventory:
 
 def forget_key(path: Path, name: str) -> None:
     """Remove a Pi's SSH host key from this computer's known_hosts files. RefusedError: there is no such Pi."""
-    connection = next((connection for connection in connections(Pis(path)) if connection.pi == name), None)
+    connection = next((connection for connection in connections(Fleet(path)) if connection.pi == name), None)
     if not connection:
         raise RefusedError(_("{name} is not in it.").format(name=name))
     run = partial(subprocess.run, check=True, capture_output=True, text=True, timeout=30)

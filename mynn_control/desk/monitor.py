@@ -19,7 +19,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.schema import LARGEST, mis
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn import wall
 from mynn_control.desk.connections import PROMPT, Connection, connections
-from mynn_control.desk.runs import Pis
+from mynn_control.desk.runs import Fleet
 from mynn_control.own_files import written
 from mynn_control.report_schemas import CLOSED, of
 from mynn_control.words import marked
@@ -113,8 +113,8 @@ class Monitor:
     in memory until the desk ends, and reaches sudo through a pipe.
     """
 
-    def __init__(self, pis: Pis, student: str, files: Sequence[Path], answers: Answers) -> None:
-        self.pis, self.student, self.files, self.answers = pis, student, files, answers
+    def __init__(self, fleet: Fleet, student: str, files: Sequence[Path], answers: Answers) -> None:
+        self.fleet, self.student, self.files, self.answers = fleet, student, files, answers
         self.trouble = self.password = ""
         self._written: list[int] = []
         self._tasks: dict[Connection, asyncio.Task[None]] = {}
@@ -143,7 +143,7 @@ class Monitor:
     async def _reload(self) -> None:
         """Read the connection settings; drop connections whose settings changed, and start new ones."""
         try:
-            new = await asyncio.to_thread(lambda: list(connections(self.pis, self.student)))
+            new = await asyncio.to_thread(lambda: list(connections(self.fleet, self.student)))
         except (AnsibleError, OSError) as error:
             self.trouble = str(error)
             return

@@ -23,7 +23,7 @@ from mynn_control.desk.connections import class_language
 from mynn_control.desk.database import OWN_FILES, Database, Seat
 from mynn_control.desk.inventory import Inventory, migrate_pis
 from mynn_control.desk.monitor import PASSWORD_WANTED, Answers, Monitor
-from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, STOPPED, Pis, Run, again
+from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, STOPPED, Fleet, Run, again
 from mynn_control.desk.settings import Settings, migrate_settings
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
@@ -56,24 +56,24 @@ class Desk:
 
     def __init__(
         self,
-        of: Pis,
+        fleet: Fleet,
         folder: Path,
         lessons: Path,
         settings: Path = SETTINGS,
         home: Path | None = None,
         note: str = "",
     ) -> None:
-        self.of, self.folder, self._lessons = of, folder.resolve(), lessons
+        self.fleet, self.folder, self._lessons = fleet, folder.resolve(), lessons
         self.lessons: Mapping[str, Lesson] = {}  # by name, in teaching order
         self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
-        self.backup_files = BackupFiles(of.inventory, self.folder, home)
+        self.backup_files = BackupFiles(fleet.inventory, self.folder, home)
         self.answers, self.database = Answers(), Database(folder / "memory.sqlite")
         self.notes = [note]
         if self.database.damaged:
             lost = _("What the desk remembered, such as the pupils’ names, was damaged. It is kept as {path}.")
             self.notes.append(lost.format(path=self.database.damaged))
         self.wall = Wall(self.answers, self.database, folder / "test_set/class_digits.csv")
-        self.inventory = Inventory(of.inventory, self.redraw)
+        self.inventory = Inventory(fleet.inventory, self.redraw)
         self.settings = Settings(settings.resolve())
         if 0 < self.database.old_version < OWN_FILES:
             self._migrate_files()
@@ -110,7 +110,7 @@ class Desk:
     def _migrate_files(self) -> None:
         """Move Pis and settings that earlier desks wrote into the teacher's files to the desk's own files."""
         try:
-            moved = [migrate_pis(self.of.inventory), migrate_settings(self.settings.path)]
+            moved = [migrate_pis(self.fleet.inventory), migrate_settings(self.settings.path)]
         except (AnsibleError, OSError, ValueError) as error:
             moved = [str(error)]
         self.notes += moved
@@ -146,7 +146,7 @@ class Desk:
         if (files := (self.inventory.state, self.settings.state)) != self._files:
             self._files = files
             with suppress(AnsibleError, OSError):  # Monitor reports what is wrong with a file
-                os.environ[VARIABLE] = class_language(self.of, self.settings.path.parents[2])
+                os.environ[VARIABLE] = class_language(self.fleet, self.settings.path.parents[2])
             self.lessons = outline(self._lessons / lessons_folder(self._lessons))
 
     def _draw_run(self) -> None:
@@ -311,7 +311,7 @@ class Desk:
 
     def _execute(self, run: Run) -> None:
         try:
-            run.execute(self.of, self._settings(run), self._draw_run)
+            run.execute(self.fleet, self._settings(run), self._draw_run)
             if run.name == "off" and run.process and not run.process.returncode:
                 self.answers.off |= {run.pi} if run.pi else self.answers.pis.keys()
         finally:
@@ -335,7 +335,7 @@ class Desk:
             self._report.stop(again(CUT_OFF))
             self._report = run = Run("report", password=self.password)
             self._report_thread = threading.Thread(
-                target=run.execute, args=(self.of, self._settings(run), lambda: None)
+                target=run.execute, args=(self.fleet, self._settings(run), lambda: None)
             )
             self._report_thread.start()
 

@@ -64,7 +64,7 @@ PLAYBOOKS = {
 
 
 @dataclass(frozen=True)
-class Pis:
+class Fleet:
     """The desk's Pis: an inventory, and a pattern for Ansible's --limit; empty for all of them."""
 
     inventory: Path
@@ -113,7 +113,7 @@ class Run:
         if self.process:
             self.process.terminate()
 
-    def execute(self, pis: Pis, settings: dict[str, Any], news: Callable[[], None]) -> None:
+    def execute(self, fleet: Fleet, settings: dict[str, Any], news: Callable[[], None]) -> None:
         """Run the playbook to its end, or until it is stopped.
 
         settings: extra variables. news: called after each event.
@@ -127,7 +127,7 @@ class Run:
             summary = Path(own, "summary.json")
             ours = {"MESSAGE": self.chosen.get("what", ""), "MYNN_EVENTS": str(writing), "MYNN_SUMMARY": str(summary)}
             with subprocess.Popen(
-                self._command(pis, settings),
+                self._command(fleet, settings),
                 cwd=PROJECT,
                 env=os.environ | ENVIRONMENT | ours,
                 stdin=subprocess.PIPE,
@@ -151,11 +151,11 @@ class Run:
             output.seek(0)
             self._end(self.process.returncode, output.read().strip().rpartition("\n")[2])
 
-    def _command(self, pis: Pis, settings: dict[str, Any]) -> list[str]:
+    def _command(self, fleet: Fleet, settings: dict[str, Any]) -> list[str]:
         """Return the command. setpriv: the run ends with the desk, even if the desk is killed."""
-        playbook, limit = PLAYBOOKS[self.name], self.pi or pis.limit
+        playbook, limit = PLAYBOOKS[self.name], self.pi or fleet.limit
         command = ["setpriv", "--pdeathsig", "TERM", str(Path(sys.executable).with_name("ansible-playbook"))]
-        command += [f"--inventory={path}" for path in sources(pis.inventory)]
+        command += [f"--inventory={path}" for path in sources(fleet.inventory)]
         command += [f"--limit={limit}"] if limit else []
         command += [f"playbooks/{playbook.file or self.name}.yml", "-e", json.dumps(settings), *playbook.options]
         if self.password:

@@ -18,7 +18,7 @@ from mynn_control.desk.access import NetworkSettings
 from mynn_control.desk.app import Server
 from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.pages import Desk
-from mynn_control.desk.runs import SETTINGS, Pis
+from mynn_control.desk.runs import SETTINGS, Fleet
 from tests.support.classroom import ROOT, BaseClassroom
 from tests.support.playbook_run import descendants
 
@@ -55,7 +55,7 @@ def served(
     network: NetworkSettings | None = None,
 ) -> Iterator[ServedDesk]:
     """Serve a desk, whose folder this is. network: settings of a desk that is on the network."""
-    desk = Desk(Pis(inventory), folder, ROOT / "notebooks", settings, folder if network else None)
+    desk = Desk(Fleet(inventory), folder, ROOT / "notebooks", settings, folder if network else None)
     desk.update()
     with Server(desk, 0, network) as server:
         yield ServedDesk(folder, desk, server)

@@ -14,7 +14,7 @@ from mynn_control import languages, render, words
 from mynn_control.desk import pis, tasks
 from mynn_control.desk.pages import AskPasswordError, Desk
 from mynn_control.desk.record import in_words
-from mynn_control.desk.runs import CUT_OFF, PLAYBOOKS, Pis, Run, again
+from mynn_control.desk.runs import CUT_OFF, PLAYBOOKS, Fleet, Run, again
 from mynn_control.faults import faults
 from mynn_control.page_words import SAYING
 from mynn_control.render import marked
@@ -82,7 +82,7 @@ def desk_of(folder: Path) -> Desk:
     settings.with_name("settings.desk.yml").write_text("language: de\n")
     (folder / "inventory.ini").write_text("[pis]\npi01.local\n")
     (folder / "dist/desk").mkdir(parents=True)
-    desk = Desk(Pis(folder / "inventory.ini"), folder / "dist/desk", ROOT / "notebooks", settings)
+    desk = Desk(Fleet(folder / "inventory.ini"), folder / "dist/desk", ROOT / "notebooks", settings)
     desk.answers.queue("pi01", place=1, students={"ada": "http://pi01"}, lost="")
     desk.update()
     return desk
@@ -139,6 +139,6 @@ def test_the_desk_follows_the_setting(pseudo: Callable[..., None], tmp_path: Pat
     version = re.findall('name="version" value="(.*?)"', desk.page("settings"))[0]
     assert desk.forms["/settings/save"]({"version": version, "language": "en"}) == ""
     assert '<html lang="en"' in desk.page("class") and "⟦" not in desk.page("class")
-    desk.of.inventory.write_text("[pis]\npi01 language=de\npi02 language=de\npi03\n")
+    desk.fleet.inventory.write_text("[pis]\npi01 language=de\npi02 language=de\npi03\n")
     desk.redraw()
     assert '<html lang="de"' in desk.page("class")

@@ -20,7 +20,7 @@ from mynn import wall
 from mynn_control.desk import monitor
 from mynn_control.desk.connections import connections
 from mynn_control.desk.monitor import Answers, Monitor
-from mynn_control.desk.runs import Pis
+from mynn_control.desk.runs import Fleet
 from mynn_server.watch import VERSION
 from tests.support.desk import running
 from tests.support.playbook_run import descendants
@@ -57,7 +57,7 @@ class Class:
         self.settings = {"__python_venv": str(venv), "classroom_students": [student], "ansible_user": ME} | settings
         self.list("pi-01")
         self.answers = Answers()
-        self.monitor = Monitor(Pis(self.inventory), "", [self.inventory], self.answers)
+        self.monitor = Monitor(Fleet(self.inventory), "", [self.inventory], self.answers)
 
     def list(self, *pis: str) -> None:
         """Write the inventory."""
@@ -157,7 +157,7 @@ def test_the_connection_to_a_pi_is_that_of_a_run(tmp_path: Path) -> None:
         "ansible_ssh_common_args='-F none -o ProxyJump=jump@host:2223'\n"
     )
     (tmp_path / "key").touch()
-    [connection] = connections(Pis(tmp_path / "inventory.ini"))
+    [connection] = connections(Fleet(tmp_path / "inventory.ini"))
     command = [connection.argv[0], "-G", *connection.argv[1:-1]]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     for wanted in (

@@ -299,7 +299,7 @@ def test_the_monitor_is_given_a_password_when_sudo_wants_one(desk: ServedDesk, b
 
 def test_a_password_is_in_no_argument_and_asked_for_once(desk: ServedDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, kind in [("adopt", "connection"), ("site", "become")]:
-        command = Run(name, password="sesame")._command(desk.desk.of, {})
+        command = Run(name, password="sesame")._command(desk.desk.fleet, {})
         assert f"--{kind}-password-file=-" in command and "sesame" not in str(command)
     assert desk.ask("/run/adopt", "").status_code == 428 and desk.desk.run is None
     monkeypatch.setattr(desk.desk, "_execute", lambda run: setattr(run, "how", "Finished."))

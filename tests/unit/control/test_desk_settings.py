@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from mynn.words import LANGUAGES
 from mynn_control.desk.connections import class_language
-from mynn_control.desk.runs import Pis
+from mynn_control.desk.runs import Fleet
 from mynn_control.desk.settings import Settings, migrate_settings, value_of
 from mynn_control.own_files import beside, read
 from mynn_control.settings import sections
@@ -167,9 +167,9 @@ def test_plain_settings_are_taken_over_with_a_copy(tmp_path: Path, more: str) ->
     assert "are now in settings.desk.yml, a file of its own. settings.yml.old is a copy" in said
     assert (path.read_text(), path.with_name("settings.yml.old").read_text()) == ("", before)
     assert read(beside(path)) == {"language": "de", **yaml.safe_load(OWN)}
-    assert class_language(Pis(inventory), tmp_path) == "de"
+    assert class_language(Fleet(inventory), tmp_path) == "de"
     path.write_text("language: es\n")
-    assert class_language(Pis(inventory), tmp_path) == "es"
+    assert class_language(Fleet(inventory), tmp_path) == "es"
 
 
 @given(answer=st.text())
