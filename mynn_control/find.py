@@ -32,7 +32,7 @@ from zeroconf import (  # type: ignore[attr-defined]
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import HOST_LABEL
-from mynn_control.own_files import listed
+from mynn_control.own_files import load_inventory
 from mynn_control.words import _, marked
 
 OURS = "_mynn-pi._tcp.local."
@@ -241,7 +241,7 @@ def main() -> None:
     except LookupError as error:
         other = " To search for names other than pi01 to pi40: make find NAMES='lab[1:20]'."
         sys.exit(f"{error}{other if str(error) == SILENCE else ''}")
-    known = listed(options.inventory).hosts if options.inventory.exists() else []
+    known = load_inventory(options.inventory).hosts if options.inventory.exists() else []
     print("\n".join(["# For classroom.ini, below [pis]:", *lines(found, known)]))
 
 

@@ -22,22 +22,22 @@ class RefusedError(Exception):
     """Nothing was changed; the message tells the teacher why, and what to do."""
 
 
-def beside(path: Path) -> Path:
+def desk_file(path: Path) -> Path:
     """Return the path of the desk's file beside a teacher's file."""
     return path.with_suffix(".desk.yml")
 
 
 def sources(inventory: Path) -> list[str]:
     """Return the inventory's files: the teacher's file, and the desk's file beside it if it exists."""
-    return [str(inventory), *(str(path) for path in [beside(inventory)] if path.exists())]
+    return [str(inventory), *(str(path) for path in [desk_file(inventory)] if path.exists())]
 
 
-def listed(inventory: Path) -> InventoryManager:
+def load_inventory(inventory: Path) -> InventoryManager:
     """Return the inventory as Ansible reads it."""
     return InventoryManager(DataLoader(), sources=sources(inventory))
 
 
-def written(*paths: Path) -> list[int]:
+def modified(*paths: Path) -> list[int]:
     """Return the files' modification times, in nanoseconds; 0 for a missing file."""
     return [path.stat().st_mtime_ns if path.exists() else 0 for path in paths]
 
@@ -83,15 +83,15 @@ def _lines(text: str) -> dict[str, int]:
 
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write the desk's file beside the teacher's file `path`, whole or not at all."""
-    write_text(beside(path), HEAD.format(name=path.name) + dump(content), mode=0o600)  # it may have passwords
+    write_text(desk_file(path), HEAD.format(name=path.name) + dump(content), mode=0o600)  # it may have passwords
 
 
-def begin(path: Path) -> None:
+def create_empty(path: Path) -> None:
     """Write an empty file beside a teacher's file, unless it is there.
 
     Ansible lists the files in group_vars once per process: the desk would not see one that appears later.
     """
-    if path.parent.exists() and not beside(path).exists():
+    if path.parent.exists() and not desk_file(path).exists():
         write(path, {})
 
 
@@ -105,4 +105,4 @@ def migrate(path: Path, rest: str, content: dict[str, Any]) -> str:
     write(path, content)
     write_text(path, rest)
     moved = _("The desk’s changes to {path} are now in {new}, a file of its own. {old} is a copy from before.")
-    return moved.format(path=path.name, new=beside(path).name, old=old.name)
+    return moved.format(path=path.name, new=desk_file(path).name, old=old.name)

@@ -23,7 +23,7 @@ from mynn_control.desk.backup import BackupFiles, confirm_restore, restore
 from mynn_control.desk.monitor import Monitor
 from mynn_control.desk.pages import Desk
 from mynn_control.desk.runs import PROJECT, SETTINGS, Fleet
-from mynn_control.own_files import begin, beside
+from mynn_control.own_files import create_empty, desk_file
 
 
 def main(folder: Path, fleet: Fleet, student: str, network: NetworkSettings | None = None) -> int:
@@ -34,7 +34,7 @@ def main(folder: Path, fleet: Fleet, student: str, network: NetworkSettings | No
     note = restore(files)
     try:
         with locked(folder, 0):
-            begin(SETTINGS)
+            create_empty(SETTINGS)
             desk = Desk(fleet, folder, PROJECT / "notebooks", home=home, note=note)
             with Server(desk, network=network) as server:
 
@@ -42,7 +42,7 @@ def main(folder: Path, fleet: Fleet, student: str, network: NetworkSettings | No
                     print(f"The desk: {server.url} (open it in a browser). Ctrl-C ends it.", flush=True)
                     confirm_restore(files)
 
-                watched = [path for own in (fleet.inventory, SETTINGS) for path in (own, beside(own))]
+                watched = [path for own in (fleet.inventory, SETTINGS) for path in (own, desk_file(own))]
                 desk.monitor = Monitor(fleet, student, watched, desk.answers)
                 asyncio.run(desk.monitor.run(desk.update, on_start))
                 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -19,7 +19,7 @@ from typing import IO
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk import runs
 from mynn_control.desk.database import Database
-from mynn_control.own_files import beside
+from mynn_control.own_files import desk_file
 from mynn_control.words import _
 
 LARGEST = 4 << 30  # bytes of a backup, packed and unpacked
@@ -59,7 +59,7 @@ class BackupFiles:
     def paths(self) -> dict[str, Path]:
         """Name in a backup → path on this computer. The names are paths in the project, except `ssh`."""
         paths = {"inventory.ini": self.inventory, SETTINGS: runs.SETTINGS}
-        paths |= {str(beside(Path(place))): beside(path) for place, path in paths.items()}
+        paths |= {str(desk_file(Path(place))): desk_file(path) for place, path in paths.items()}
         paths["handout"] = self.dist.parent / "handout"
         paths |= {f"dist/{name}": self.dist / name for name in ("ca", "passwords", "work")}
         return paths | {"dist/desk": self.desk} | ({"ssh": self.home / ".ssh"} if self.home else {})

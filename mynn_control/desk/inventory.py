@@ -19,7 +19,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk.connections import connections
 from mynn_control.desk.runs import Fleet
 from mynn_control.find import Proposal, is_host_name, is_reachable, proposals, search
-from mynn_control.own_files import RefusedError, beside, listed, migrate, parse, place, read, write, written
+from mynn_control.own_files import RefusedError, desk_file, load_inventory, migrate, modified, parse, place, read, write
 from mynn_control.words import _, safe
 
 MOST = 100  # computers found in a search that are shown
@@ -41,12 +41,12 @@ class Inventory:
 
     def names(self) -> list[str]:
         """Return the Pis' names."""
-        return [host.name for host in listed(self.path).get_hosts("pis")] if self.path.exists() else []
+        return [host.name for host in load_inventory(self.path).get_hosts("pis")] if self.path.exists() else []
 
     @property
     def state(self) -> object:
         """Data that the page depends on, for comparison."""
-        return written(self.path, beside(self.path)), self.searching, self.found, self.note
+        return modified(self.path, desk_file(self.path)), self.searching, self.found, self.note
 
     def find(self, _given: Mapping[str, str]) -> str:
         """Start to search the network."""
@@ -57,7 +57,7 @@ class Inventory:
 
     def _search(self) -> None:
         try:
-            self.found = proposals(search(), listed(self.path).hosts)[:MOST]
+            self.found = proposals(search(), load_inventory(self.path).hosts)[:MOST]
             self.note = "" if self.found else _("What answered has no valid name or address.")
         except LookupError as error:
             self.note = str(error)
@@ -118,7 +118,7 @@ def forget_key(path: Path, name: str) -> None:
 
 def add(path: Path, new: Mapping[str, str]) -> None:
     """Add Pis. new: name → address, empty if the name resolves. RefusedError: a name or an address is invalid."""
-    pis, there = _own(path), listed(path)
+    pis, there = _own(path), load_inventory(path)
     taken = {name.partition(".")[0].lower() for name in there.hosts}
     for name, address in new.items():
         short = name.partition(".")[0].lower()
@@ -138,7 +138,7 @@ def add(path: Path, new: Mapping[str, str]) -> None:
 def remove(path: Path, name: str) -> None:
     """Remove a Pi that was added on the page. RefusedError: it is not listed, or in another file."""
     pis, line = _own(path), _line_of(path, name)
-    if name not in listed(path).hosts:
+    if name not in load_inventory(path).hosts:
         raise RefusedError(_("{name} is not in it.").format(name=name))
     if line or name not in pis:
         wrong = _("{name} stands in {where}: remove it there by hand.")
@@ -168,7 +168,7 @@ def _settings_of(address: str) -> dict[str, str]:
 def _own(path: Path) -> dict[str, Any]:
     """Return the Pis in the desk's file: name → settings."""
     path.stat()  # FileNotFoundError: the desk needs the login name in the teacher's file
-    return read(beside(path), lambda text: parse(text)["pis"]["hosts"])
+    return read(desk_file(path), lambda text: parse(text)["pis"]["hosts"])
 
 
 def _line_of(path: Path, name: str) -> int:

@@ -20,7 +20,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn import wall
 from mynn_control.desk.connections import PROMPT, Connection, connections
 from mynn_control.desk.runs import Fleet
-from mynn_control.own_files import written
+from mynn_control.own_files import modified
 from mynn_control.report_schemas import CLOSED, of
 from mynn_control.words import marked
 from mynn_server.watch import VERSION
@@ -131,7 +131,7 @@ class Monitor:
         on_start()
         try:
             while not stopped.is_set():
-                if (now := written(*self.files)) != self._written:
+                if (now := modified(*self.files)) != self._written:
                     self._written = now
                     await self._reload()
                 update()

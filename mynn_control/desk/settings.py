@@ -15,7 +15,7 @@ from ansible.template import Templar
 
 from ansible_collections.mynn.pi.plugins.module_utils.setting_faults import WHOLE, wrong_settings, wrong_students
 from mynn.words import LANGUAGES
-from mynn_control.own_files import RefusedError, beside, dump, migrate, parse, places, read, write, written
+from mynn_control.own_files import RefusedError, desk_file, dump, migrate, modified, parse, places, read, write
 from mynn_control.render import render
 from mynn_control.settings import Setting, sections
 from mynn_control.words import _, safe
@@ -58,16 +58,16 @@ class Settings:
     @property
     def state(self) -> object:
         """Data that the page depends on, for comparison."""
-        return written(self.path, beside(self.path)), self.saved
+        return modified(self.path, desk_file(self.path)), self.saved
 
     @property
     def version(self) -> str:
         """Version of the desk's file: the time of its last change."""
-        return str(written(beside(self.path))[0])
+        return str(modified(desk_file(self.path))[0])
 
     def draw(self) -> str:
         """Return the page, without secrets."""
-        own = beside(self.path)
+        own = desk_file(self.path)
         parts: dict[str, Any] = {"tab": "settings", "path": self.path.name, "saved": self.saved, "trouble": ""}
         parts |= {"languages": LANGUAGES, "own": own.name, "version": self.version}
         try:
@@ -89,7 +89,7 @@ class Settings:
         return self._write(dict.fromkeys(given))
 
     def _write(self, given: Mapping[str, str | None], version: str | None = None) -> str:
-        own = beside(self.path)
+        own = desk_file(self.path)
         try:
             there, values = places(self.path), read(own)
             if version not in (None, self.version):

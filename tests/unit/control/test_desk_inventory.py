@@ -9,7 +9,7 @@ from mynn_control.desk import inventory
 from mynn_control.desk.database import OWN_FILES, Database
 from mynn_control.desk.inventory import Inventory, add, remove
 from mynn_control.find import Found
-from mynn_control.own_files import RefusedError, beside, listed, read
+from mynn_control.own_files import RefusedError, desk_file, load_inventory, read
 from tests.support.browser import assert_accessible
 from tests.support.classroom import until
 from tests.support.desk import open_desk, served
@@ -42,14 +42,17 @@ def path(tmp_path: Path) -> Path:
 
 def added(path: Path) -> object:
     """Return what the desk has written beside an inventory."""
-    return read(beside(path)).get("pis", {}).get("hosts")
+    return read(desk_file(path)).get("pis", {}).get("hosts")
 
 
 def test_pis_are_added_and_removed_in_the_desks_own_file(path: Path) -> None:
     add(path, {"pi05.local": "", "pi06": "192.168.1.52"})
     assert Inventory(path, lambda: None).names() == [*(f"pi0{number}.local" for number in range(1, 6)), "pi06"]
-    pi = listed(path).get_host("pi06")
-    assert (pi.vars["ansible_host"], listed(path).groups["pis"].get_vars()["ansible_user"]) == ("192.168.1.52", "pi")
+    pi = load_inventory(path).get_host("pi06")
+    assert (pi.vars["ansible_host"], load_inventory(path).groups["pis"].get_vars()["ansible_user"]) == (
+        "192.168.1.52",
+        "pi",
+    )
     remove(path, "pi05.local")
     assert added(path) == {"pi06": {"ansible_host": "192.168.1.52"}} and path.read_text() == TEXT
 
@@ -64,10 +67,10 @@ def test_the_desk_says_where_a_person_has_to_remove_a_pi(path: Path, name: str, 
 
 @pytest.mark.parametrize(("text", "where"), [("pis:\n  hosts: [\n", ", line 3"), ("pis: {}\n", "")])
 def test_a_file_of_the_desks_that_somebody_changed_is_left_alone(path: Path, text: str, where: str) -> None:
-    beside(path).write_text(text)
+    desk_file(path).write_text(text)
     with pytest.raises(RefusedError, match=f"inventory.desk.yml{where} cannot be read: mend it by hand."):
         add(path, {"pi07": ""})
-    assert beside(path).read_text() == text
+    assert desk_file(path).read_text() == text
 
 
 def test_what_an_earlier_desk_wrote_is_taken_over_at_the_first_start(path: Path, tmp_path: Path) -> None:
@@ -98,7 +101,7 @@ ADDRESSES = ["127.0.0.1", "0.0.0.0", "10.0.0", "fe80::1%x y", "10.0.0.7 ansible_
 def test_what_is_no_pi_is_refused(path: Path, name: str, address: str) -> None:
     with pytest.raises(RefusedError):
         add(path, {name: address})
-    assert not beside(path).exists()
+    assert not desk_file(path).exists()
 
 
 @pytest.fixture
@@ -159,7 +162,7 @@ def test_only_what_was_found_is_added(path: Path, tmp_path: Path, network: None)
         assert desk.ask("/pis/add", "add.raspberrypi=yes").text == "Choose the Pis to add."
         assert desk.ask("/pis/find", "").status_code == 200
         assert desk.ask("/pis/add", "add.other=yes&as.other=pi07").text == "Choose the Pis to add."
-    assert not beside(path).exists()
+    assert not desk_file(path).exists()
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from mynn.words import LANGUAGES
 from mynn_control.desk.connections import class_language
 from mynn_control.desk.runs import Fleet
 from mynn_control.desk.settings import Settings, migrate_settings, value_of
-from mynn_control.own_files import beside, read
+from mynn_control.own_files import desk_file, read
 from mynn_control.settings import sections
 from tests.support.browser import assert_accessible
 from tests.support.desk import ServedDesk, served
@@ -48,7 +48,7 @@ KNOWN = {one.name: one for _, _, own in sections() for one in own}
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "settings.yml"
     path.write_text(TEXT)
-    beside(path).write_text(OWN)
+    desk_file(path).write_text(OWN)
     return path
 
 
@@ -59,7 +59,7 @@ def desk(tmp_path: Path, path: Path) -> Iterator[ServedDesk]:
 
 
 def test_settings_are_changed_and_put_back_in_the_desks_file(path: Path, desk: ServedDesk, browser_page: Page) -> None:
-    page, before = browser_page, read(beside(path))
+    page, before = browser_page, read(desk_file(path))
     page.goto(f"{desk.url}/settings")
     assert not any(secret in page.content() for secret in SECRETS)
     assert_accessible(page)
@@ -69,13 +69,13 @@ def test_settings_are_changed_and_put_back_in_the_desks_file(path: Path, desk: S
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved. Set up the Pis, so that it holds.")).to_be_visible()
     after = before | {"jupyter_port": 9001, "students": ["ada", "bo"]}
-    assert read(beside(path)) == after | {"jupyter_https": True}
+    assert read(desk_file(path)) == after | {"jupyter_https": True}
     https_setting = page.locator(".setting", has_text="jupyter_https")
     https_setting.get_by_role("button", name="Put back").click()
     expect(page.get_by_label("jupyter_https")).not_to_be_checked()
     expect(https_setting.get_by_role("button")).to_have_count(0)
-    assert (read(beside(path)), path.read_text()) == (after, TEXT)
-    assert beside(path).stat().st_mode & 0o777 == 0o600
+    assert (read(desk_file(path)), path.read_text()) == (after, TEXT)
+    assert desk_file(path).stat().st_mode & 0o777 == 0o600
     page.set_viewport_size({"width": 390, "height": 844})
     expect(page.get_by_label("Language of the lessons").locator("option")).to_have_text(list(LANGUAGES.values()))
     page.get_by_label("Port of the first student").fill("80")
@@ -125,7 +125,7 @@ def test_what_is_refused_says_why_and_nothing_is_written(path: Path, name: str, 
     desk = Settings(path)
     assert reason in desk.save({"version": desk.version, "cards_largest_gb": "64", name: answer})
     assert "load this page again" in desk.save({"version": "0", "jupyter_port": "9001"})
-    assert beside(path).read_text() == OWN and not desk.saved
+    assert desk_file(path).read_text() == OWN and not desk.saved
 
 
 def test_a_table_with_secrets_is_kept_or_written_anew(path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_table_with_secrets_is_kept_or_written_anew(path: Path) -> None:
     assert desk.draw().count('placeholder="••••"') == 2
     new = "networks:\n- {ssid: New, password: new one}\n"
     assert desk.save({"version": desk.version, "cards_wifi": new}) == ""
-    assert read(beside(path)) == yaml.safe_load(OWN) | {"cards_wifi": yaml.safe_load(new)}
+    assert read(desk_file(path)) == yaml.safe_load(OWN) | {"cards_wifi": yaml.safe_load(new)}
     assert "new one" not in desk.draw()
 
 
@@ -162,11 +162,11 @@ def test_plain_settings_are_taken_over_with_a_copy(tmp_path: Path, more: str) ->
     path.write_text(before)
     said = migrate_settings(path)
     if more:
-        assert (said, path.read_text(), beside(path).exists()) == ("", before, False)
+        assert (said, path.read_text(), desk_file(path).exists()) == ("", before, False)
         return
     assert "are now in settings.desk.yml, a file of its own. settings.yml.old is a copy" in said
     assert (path.read_text(), path.with_name("settings.yml.old").read_text()) == ("", before)
-    assert read(beside(path)) == {"language": "de", **yaml.safe_load(OWN)}
+    assert read(desk_file(path)) == {"language": "de", **yaml.safe_load(OWN)}
     assert class_language(Fleet(inventory), tmp_path) == "de"
     path.write_text("language: es\n")
     assert class_language(Fleet(inventory), tmp_path) == "es"
@@ -178,5 +178,5 @@ def test_any_answer_becomes_data_or_is_refused(answer: str, tmp_path_factory: py
     for name in ("system_hostname", "jupyter_ca_permitted", "cards_wifi"):
         desk = Settings(path)
         if not desk.save({"version": desk.version, name: answer}):
-            assert "{{" not in beside(path).read_text()
-            assert read(beside(path))[name] == value_of(KNOWN[name], answer)
+            assert "{{" not in desk_file(path).read_text()
+            assert read(desk_file(path))[name] == value_of(KNOWN[name], answer)
