@@ -93,7 +93,7 @@ def test_planted_faults_are_found_and_repaired(three: Classroom, own_report: lis
         "The Pis: 0 of 4 ready",
         "✘ no answer",
         "unreadable for the student, or wrong: mnist_test.csv, mnist_test_10.csv.",
-        'data-what="pi=pi-02">Set up this Pi</button>, then <em>Verify</em>.',
+        'data-body="pi=pi-02">Set up this Pi</button>, then <em>Verify</em>.',
     ):
         assert sentence in page
     written = [page, output, *(path.read_text(encoding="utf-8") for path in folder.glob("junit/*.xml"))]

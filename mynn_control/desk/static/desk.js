@@ -2,7 +2,7 @@
 const trouble = document.querySelector(".trouble");
 const parts = [".run", "main"];
 const shown = Object.fromEntries(parts.map((name) => [name, document.querySelector(name)?.outerHTML]));
-const isOver = () => document.documentElement.classList.contains("over");
+const hasEnded = () => document.documentElement.classList.contains("over");
 
 async function refresh() {
   const answer = await fetch(location.pathname, { cache: "no-store" });
@@ -59,38 +59,38 @@ window.addEventListener("beforeunload", (event) => {
 });
 
 // Show an error message, or with `done`, a success. over: whether the desk has ended.
-function say(text = "", { over = false, done = false } = {}) {
+function showMessage(text = "", { over = false, done = false } = {}) {
   trouble.textContent = text;
   trouble.hidden = !text;
   trouble.classList.toggle("done", done);
   document.documentElement.classList.toggle("over", over);
 }
 
-async function press(address, what, done = "") {
-  const answer = await fetch(address, { method: "POST", body: what });
+async function post(address, body, done = "") {
+  const answer = await fetch(address, { method: "POST", body });
   if (answer.status === 401) return location.reload();
-  if (answer.status === 428) return askPassword(address, what, await answer.text(), done);
-  say(answer.ok ? done : await answer.text(), { done: answer.ok });
-  if (answer.ok && !address.startsWith("/run/")) document.querySelectorAll(`form[data-press="${address}"]`).forEach((form) => form.reset());
+  if (answer.status === 428) return askPassword(address, body, await answer.text(), done);
+  showMessage(answer.ok ? done : await answer.text(), { done: answer.ok });
+  if (answer.ok && !address.startsWith("/run/")) document.querySelectorAll(`form[data-post="${address}"]`).forEach((form) => form.reset());
   return answer.ok;
 }
 
 // Upload the chosen files one by one. If a form takes several, the address ends in the file's name. Continue after a
 // refused file.
-async function send(form) {
+async function upload(form) {
   const { files, multiple } = form.elements.files;
   const refused = [];
   for (const file of [...files]) {
     const name = multiple ? encodeURIComponent(file.name) : "";
     if (file.size > form.dataset.largest) refused.push(form.dataset.left.replace("{name}", () => file.name));
-    else if (!(await press(form.dataset.send + name, file, form.dataset.done))) refused.push(trouble.textContent);
+    else if (!(await post(form.dataset.upload + name, file, form.dataset.done))) refused.push(trouble.textContent);
   }
   form.reset();
-  if (refused.length) say(refused.join(" "));
+  if (refused.length) showMessage(refused.join(" "));
 }
 
 // Ask for a password, and repeat the request with it. The desk keeps it until it ends.
-function askPassword(address, what, question, done) {
+function askPassword(address, body, question, done) {
   const dialog = document.getElementById("password");
   const form = dialog.querySelector("form");
   dialog.querySelector("p").textContent = question;
@@ -98,18 +98,18 @@ function askPassword(address, what, question, done) {
     event.preventDefault();
     const password = new URLSearchParams(new FormData(form));
     form.reset();
-    press(address, `${what}&${password}`, done);
+    post(address, `${body}&${password}`, done);
   };
   dialog.showModal();
 }
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
-  if (button?.dataset.asks) return document.getElementById(button.dataset.asks).showModal();
+  if (button?.dataset.dialog) return document.getElementById(button.dataset.dialog).showModal();
   const question = button?.closest("dialog");
   if (question && !question.open) return event.preventDefault(); // the Enter key elsewhere in the form is not an answer
   question?.close();
-  if (button?.dataset.press) return press(button.dataset.press, button.dataset.what, button.dataset.done);
+  if (button?.dataset.post) return post(button.dataset.post, button.dataset.body, button.dataset.done);
   // A click on a card of the wall enlarges it; the next click anywhere ends this.
   const large = document.querySelector(".large");
   if (large) large.classList.remove("large");
@@ -119,17 +119,17 @@ document.addEventListener("keydown", ({ key }) => {
   if (key === "Escape") document.querySelector(".large")?.classList.remove("large");
 });
 document.addEventListener("submit", (event) => {
-  const address = event.submitter.getAttribute("formaction") ?? event.target.dataset.press;
-  if (event.target.dataset.send) {
+  const address = event.submitter.getAttribute("formaction") ?? event.target.dataset.post;
+  if (event.target.dataset.upload) {
     event.preventDefault();
-    return send(event.target);
+    return upload(event.target);
   }
   if (!address) return;
   event.preventDefault();
   const given = event.target.matches(".changes") ? changes(event.target) : new FormData(event.target, event.submitter);
-  press(address, String(new URLSearchParams(given)), event.target.dataset.done);
+  post(address, String(new URLSearchParams(given)), event.target.dataset.done);
 });
-document.addEventListener("input", () => isOver() || say());
+document.addEventListener("input", () => hasEnded() || showMessage());
 // A pasted list of names fills its box and the ones after it.
 document.addEventListener("paste", (event) => {
   const boxes = [...document.querySelectorAll(".seats input")];
@@ -140,7 +140,7 @@ document.addEventListener("paste", (event) => {
   names.slice(0, places.length).forEach((name, number) => (places[number].value = name.trim()));
   const more = names.length - places.length;
   const left = trouble.dataset.left.replace("{lines}", names.length).replace("{seats}", places.length);
-  say(more > 0 ? left : "");
+  showMessage(more > 0 ? left : "");
 });
 // What was skipped until then. A desk that has ended is told of elsewhere.
 for (const end of ["close", "toggle", "pointerup"]) document.addEventListener(end, () => refresh().catch(() => {}), true);
@@ -148,15 +148,15 @@ for (const end of ["close", "toggle", "pointerup"]) document.addEventListener(en
 // A browser opens at most six connections to the desk, so a hidden page closes its event stream.
 const tab = document.documentElement.className;
 let events;
-function follow() {
+function connect() {
   events?.close();
   if (document.hidden) return;
   events = new EventSource(`/events/${tab}`); // reconnects by itself
-  events.addEventListener("message", () => refresh().then(() => isOver() && say(), () => {}));
+  events.addEventListener("message", () => refresh().then(() => hasEnded() && showMessage(), () => {}));
   events.addEventListener("error", () =>
-    refresh().catch(() => say(trouble.dataset.ended, { over: true })),
+    refresh().catch(() => showMessage(trouble.dataset.ended, { over: true })),
   );
 }
-document.addEventListener("visibilitychange", follow);
-follow();
+document.addEventListener("visibilitychange", connect);
+connect();
 document.body.classList.remove("starting");
