@@ -33,7 +33,7 @@ def said(*programs: dict[str, Any], free: Any = 200, total: Any = 427, **more: A
     return json.dumps({"running": programs, "free": free, "total": total, "tasks": {}, "answered": 0} | more)
 
 
-def seat(text: str | None = None, lost: str | None = "", off: bool = False) -> Card:
+def card_of(text: str | None = None, lost: str | None = "", off: bool = False) -> Card:
     return card("pi-01.local", "", lost, text, LESSONS, off=off)
 
 
@@ -46,7 +46,7 @@ def test_an_answer_of_any_form_is_shown_as_numbers_and_text_or_not_at_all(field:
     """Whatever stands in place of one of its parts."""
     answer = json.loads(said(program(began=int(time.time())), tasks={"fours": False}))
     (answer if field in answer else answer["running"][0])[field] = value
-    shown = seat(json.dumps(answer))
+    shown = card_of(json.dumps(answer))
     if parsed(json.dumps(answer)) is None:
         assert (shown.word, shown.lines, shown.faults) == ("No answer", (), ["Its answer is invalid."])
     else:
@@ -101,7 +101,7 @@ CARDS: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("given", "word", "fault"), CARDS)
 def test_a_card_says_how_a_pi_is(given: dict[str, Any], word: str, fault: str) -> None:
-    shown = seat(**given)
+    shown = card_of(**given)
     assert (shown.pi, shown.word, list(shown.faults)) == ("pi-01", word, [fault] if fault else [])
 
 
@@ -125,7 +125,7 @@ def test_a_card_says_at_which_task_a_student_is_and_how_long(
     """began, answered: how many minutes ago."""
     now = int(time.time())
     here = program(f"part2_{lesson}.ipynb", began=now - 60 * began)
-    [line] = seat(said(here, tasks=tasks, answered=now - 60 * answered)).lines
+    [line] = card_of(said(here, tasks=tasks, answered=now - 60 * answered)).lines
     assert (line.marks, line.task, line.minutes) == task
 
 

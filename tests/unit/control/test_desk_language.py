@@ -20,7 +20,7 @@ from mynn_control.page_words import SAYING
 from mynn_control.render import marked
 from tests.support.programs import ROOT
 from tests.support.words import pseudo as pseudo_catalog
-from tests.unit.control.test_desk_class import CARDS, seat
+from tests.unit.control.test_desk_class import CARDS, card_of
 from tests.unit.control.test_desk_pis import FAULTS, NOW, state
 
 TEMPLATES = [name for name in render.ENVIRONMENT.list_templates() if name.endswith(".j2")]
@@ -64,7 +64,7 @@ def test_no_template_has_a_word_that_is_not_translated(name: str) -> None:
 
 def test_what_the_desk_says_of_pis_and_runs_is_in_the_language(pseudo: Callable[..., None]) -> None:
     pseudo()
-    cards = [seat(**given) for given, _word, _fault in CARDS]
+    cards = [card_of(**given) for given, _word, _fault in CARDS]
     said = [text for card in cards for text in (card.word, *card.faults, *(line.minutes for line in card.lines))]
     for changes, _sentence in FAULTS:
         said += [
