@@ -17,8 +17,7 @@ from tornado.iostream import IOStream
 from tornado.web import RequestHandler, decode_signed_value
 
 from mynn.words import _, language, marked
-from mynn_server import turns
-from mynn_server.turns import PAUSE, network_of
+from mynn_server.rate_limit import PAUSE, TooManyError, network_of, rate_limited, spellings
 
 WRONG = marked("That is not this Pi’s password: it is on the label.")
 LARGEST_OF_STRANGERS = 64 << 10  # bytes of a request before sign-in: room for a password
@@ -64,7 +63,7 @@ class Students(PasswordIdentityProvider):
 
     def passwd_check(self, password: str) -> bool:
         """Check a password, also in small letters."""
-        return any(super(Students, self).passwd_check(one) for one in turns.spellings(password))
+        return any(super(Students, self).passwd_check(one) for one in spellings(password))
 
 
 class SignIn(LoginFormHandler):
@@ -74,11 +73,11 @@ class SignIn(LoginFormHandler):
     async def post(self) -> None:
         """Check a password once the rate limit allows."""
         try:
-            async with turns.turn(str(self.request.remote_ip)):
+            async with rate_limited(str(self.request.remote_ip)):
                 super().post()
                 if self.get_status() == 401:
                     await asyncio.sleep(PAUSE)
-        except turns.TooManyError as error:
+        except TooManyError as error:
             self.set_status(429)
             self._render({"error": str(error)})
 

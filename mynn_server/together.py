@@ -41,7 +41,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, authenticated
 
 from mynn.words import _
-from mynn_server.turns import PAUSE, TooManyError, turn
+from mynn_server.rate_limit import PAUSE, TooManyError, rate_limited
 
 NUMBERS = (784 + 10) * 50
 SIZE = 2 * NUMBERS  # bytes
@@ -238,7 +238,7 @@ class Join(ByCode):
         """Add a member who knows the code; delay the answer to a wrong one, as for passwords."""
         network = self.network()
         try:
-            async with turn(str(self.request.remote_ip)):
+            async with rate_limited(str(self.request.remote_ip)):
                 if not secrets.compare_digest(self.request.body, network.code.encode()):
                     await asyncio.sleep(PAUSE)
                     raise HTTPError(403, _("That is not the code of this Pi’s network."))

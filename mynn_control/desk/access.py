@@ -28,7 +28,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mynn_control.render import render
 from mynn_control.words import _, marked
-from mynn_server.turns import PAUSE, TooManyError, network_of, spellings, turn
+from mynn_server.rate_limit import PAUSE, TooManyError, network_of, rate_limited, spellings
 
 COOKIE = "desk"
 DAY = 24 * 60 * 60  # seconds that a session lasts
@@ -94,7 +94,7 @@ class NetworkSettings:
         given = dict(parse_qsl((await request.body()).decode(errors="replace")))
         assert request.client
         try:
-            async with turn(request.client.host):
+            async with rate_limited(request.client.host):
                 if not await self.check_password(given.get("password", "")):
                     await asyncio.sleep(PAUSE)
                     return sign_in_page(_(WRONG))

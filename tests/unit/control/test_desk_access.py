@@ -18,8 +18,8 @@ from playwright.sync_api import Page, expect
 
 from mynn_control.desk import access, app
 from mynn_control.desk.access import COOKIE, MOST_CONNECTIONS, NetworkSettings
-from mynn_server import turns
-from mynn_server.turns import PAUSE
+from mynn_server import rate_limit
+from mynn_server.rate_limit import PAUSE
 from tests.support.browser import assert_accessible
 from tests.support.classroom import until
 from tests.support.desk import ServedDesk, served
@@ -48,7 +48,7 @@ def desk(
 ) -> Iterator[ServedDesk]:
     """Serve a desk, by HTTPS where a test asks for it. To it, each address of the loopback is a computer of its own."""
     pem = certificate if getattr(request, "param", "http") == "https" else None
-    for module in (access, turns):
+    for module in (access, rate_limit):
         monkeypatch.setattr(module, "network_of", ipaddress.ip_address)
     (tmp_path / "dist/desk").mkdir(parents=True)
     network = NetworkSettings(HASH, frozenset({"desk.local"}), pem, address="127.0.0.1", clock=tmp_path / "clock")
@@ -124,7 +124,7 @@ def test_guessing_is_slow(desk: ServedDesk, monkeypatch: pytest.MonkeyPatch) -> 
     began = time.monotonic()
     assert not sign_in(desk, "guess")
     assert time.monotonic() - began > PAUSE
-    monkeypatch.setattr(turns, "MOST_WAITING", 0)
+    monkeypatch.setattr(rate_limit, "MOST_WAITING", 0)
     assert ask(desk, "/sign-in", f"password={PASSWORD}")[0] == 429
 
 

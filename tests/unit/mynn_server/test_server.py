@@ -24,8 +24,8 @@ from mynn_server import extension, sign_in
 from mynn_server.contents import CARD_FULL, FULL, Contents, card_full
 from mynn_server.credentials import Credentials
 from mynn_server.programs import KernelSpecs
+from mynn_server.rate_limit import PAUSE, network_of
 from mynn_server.sign_in import MOST_CONNECTIONS, Students
-from mynn_server.turns import PAUSE, network_of
 from tests.support.classroom import until
 from tests.support.jupyter_server import PASSWORD, Server, answers
 
@@ -200,7 +200,7 @@ def test_guessing_takes_time_and_locks_nobody_out(server: Server) -> None:
 
 
 @given(st.ip_addresses(v=4), st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
-def test_a_computer_has_one_turn_however_many_addresses_it_has(four: IPv4Address, six: IPv6Address, own: int) -> None:
+def test_a_computer_counts_once_however_many_addresses_it_has(four: IPv4Address, six: IPv6Address, own: int) -> None:
     place = "this Pi" if four.is_loopback else four
     assert network_of(str(four)) == network_of(f"::ffff:{four}") == place
     assert network_of("127.3.2.1") == network_of("::1") == "this Pi"

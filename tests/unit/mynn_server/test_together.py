@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from playwright.sync_api import Route, expect
 
 from mynn import read_csv
+from mynn_server.rate_limit import PAUSE
 from mynn_server.together import MOST, MOST_OF_ONE, NUMBERS, ROUNDS, SIZE, Average, ClassNetwork
-from mynn_server.turns import PAUSE
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import assert_accessible, open_browser
 from tests.support.jupyter_server import PASSWORD, Server, run_server

@@ -16,7 +16,7 @@ from mynn.words import _
 PAUSE = 2  # seconds of delay after a wrong secret
 MOST_WAITING = 32  # secrets per network
 
-turns: dict[object, asyncio.Lock] = {}
+locks: dict[object, asyncio.Lock] = {}
 waiting: Counter[object] = Counter()
 
 
@@ -45,16 +45,16 @@ def spellings(password: str) -> list[str]:
 
 
 @asynccontextmanager
-async def turn(address: str) -> AsyncIterator[None]:
+async def rate_limited(address: str) -> AsyncIterator[None]:
     """Wait until a network may try a secret: one at a time. TooManyError: too many wait."""
     network = network_of(address)
     if waiting[network] >= MOST_WAITING:
         raise TooManyError(_("Too many at once from your network. Try again soon."))
     waiting[network] += 1
     try:
-        async with turns.setdefault(network, asyncio.Lock()):
+        async with locks.setdefault(network, asyncio.Lock()):
             yield
     finally:
         waiting[network] -= 1
         if not waiting[network]:
-            del waiting[network], turns[network]
+            del waiting[network], locks[network]
