@@ -19,7 +19,7 @@ from tornado.web import HTTPError
 
 from mynn.files import replacing
 from mynn.words import _, marked
-from mynn_server import kept
+from mynn_server import output_store
 from mynn_server.settings import LARGEST_REQUEST
 
 FULL = 32 << 20  # bytes: the card is full below this, since a save writes the new notebook beside the old one
@@ -76,7 +76,7 @@ class Contents(AsyncLargeFileManager):
                 path = await self._other_name(path)
             saved = await super().save(model, path)
             self._saved[path] = self._version(path), page
-            kept.saved(kernel, model)
+            output_store.forget_saved(kernel, model)
             return {**saved, "hash": self._saved[path][0], "hash_algorithm": self.hash_algorithm}
 
     def _version(self, path: str) -> str:

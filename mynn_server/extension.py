@@ -18,7 +18,7 @@ from mynn.words import _, marked
 from mynn_server import teacher, together
 from mynn_server.credentials import teacher_socket
 from mynn_server.forking import parent
-from mynn_server.kept import Missed
+from mynn_server.output_store import Missed
 from mynn_server.pages import Manual, StartPage
 from mynn_server.settings import LARGEST_REQUEST
 from mynn_server.sign_in import LARGEST_OF_STRANGERS, is_signed_in

@@ -14,7 +14,7 @@ from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpec
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
 from mynn.words import marked
-from mynn_server import kept
+from mynn_server import output_store
 from mynn_server.language import is_ours
 from mynn_server.linux import killed_for_memory
 
@@ -72,16 +72,16 @@ class Kernels(AsyncMappingKernelManager):
         """Note why a kernel has just died."""
         before, self._killed = self._killed, killed_for_memory()
         process = getattr(self.get_kernel(kernel_id).provisioner, "process", None)
-        kept.died(kernel_id, reason_for(getattr(process, "returncode", None), self._killed - before))
+        output_store.note_death(kernel_id, reason_for(getattr(process, "returncode", None), self._killed - before))
 
     def start_watching_activity(self, kernel_id: str) -> None:
         """Watch a started kernel's activity, and keep its cells' outputs."""
         super().start_watching_activity(kernel_id)  # type: ignore[no-untyped-call]
-        kept.follow(kernel_id, self.get_kernel(kernel_id))
+        output_store.follow(kernel_id, self.get_kernel(kernel_id))
 
     async def restart_kernel(self, kernel_id: str, now: bool = False) -> None:  # type: ignore[override]
         """Restart a kernel, as “Start again” does, and forget its cells' outputs."""
-        kept.clear(kernel_id)
+        output_store.clear(kernel_id)
         await super().restart_kernel(kernel_id, now=now)  # type: ignore[no-untyped-call]
 
     async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
@@ -93,7 +93,7 @@ class Kernels(AsyncMappingKernelManager):
     async def shutdown_kernel(self, kernel_id: str, **options: Any) -> None:  # type: ignore[override]
         """End a kernel."""
         await self._prepare_end(kernel_id)
-        kept.forget(kernel_id)
+        output_store.forget(kernel_id)
         await super().shutdown_kernel(kernel_id, **options)  # type: ignore[no-untyped-call]
 
     async def _prepare_end(self, kernel_id: str) -> None:
@@ -107,7 +107,7 @@ class Kernels(AsyncMappingKernelManager):
                 while kernel and not kernel.ready.done():  # for its end first, then for its start
                     await asyncio.wait([kernel.ready])
         if kernel_id in self and not self.kernel_model(kernel_id)["connections"]:  # type: ignore[no-untyped-call]
-            await kept.write(kernel_id, self.parent)
+            await output_store.write(kernel_id, self.parent)
 
 
 def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[tuple[dict[str, Any], Any]]:
@@ -120,4 +120,4 @@ def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[tup
             continue
         busy = session["kernel"].get("execution_state") == "busy"
         about = {"path": session["path"], "session": session["id"], "kernel": identity}
-        yield {**about, "busy": busy, "died": kept.why(identity)}, kernel
+        yield {**about, "busy": busy, "died": output_store.reason_of_death(identity)}, kernel

@@ -58,7 +58,7 @@ def programs(c: Config) -> None:
     c.KernelProvisionerFactory.default_provisioner_name = "mynn-forking"
     c.MappingKernelManager.kernel_info_timeout = 300  # seconds: kernels start slowly beside other programs
     c.MappingKernelManager.cull_connected = True  # a Pi has memory for two or three kernels
-    c.MappingKernelManager.buffer_offline_messages = False  # would be unlimited, and for one page; see kept.py
+    c.MappingKernelManager.buffer_offline_messages = False  # would be unlimited, and for one page; see output_store.py
     # An open page sends these while a cell runs; they do not count as activity.
     c.MappingKernelManager.untracked_message_types.extend(["create_subshell_request", "delete_subshell_request"])
 

@@ -1,6 +1,6 @@
 // Plugin for Jupyter's pages that prevents lost work. Each save names the version that it was made from. If another page
 // has saved the file meanwhile, the server keeps both (contents.py), and this page says so. The server also sends
-// outputs that were missed while the page was closed or offline, and why the kernel died (kept.py).
+// outputs that were missed while the page was closed or offline, and why the kernel died (output_store.py).
 
 import { addLine, ask } from "./plugins.js";
 import { _ } from "./words.js";

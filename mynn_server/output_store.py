@@ -66,7 +66,7 @@ class Run:
         )
 
 
-class Kept:
+class OutputStore:
     """Unsaved runs of one kernel."""
 
     def __init__(self, kernel: Any) -> None:
@@ -130,7 +130,7 @@ class Kept:
             if run.changed > changes
         ]
 
-    def saved(self, notebook: dict[str, Any]) -> None:
+    def forget_saved(self, notebook: dict[str, Any]) -> None:
         """Forget the runs that a page has saved."""
         for cell in notebook["cells"]:
             run = self.runs.get(cell.get("id"))
@@ -149,26 +149,26 @@ class Kept:
         return is_changed
 
 
-kernels: dict[str, Kept] = {}
+kernels: dict[str, OutputStore] = {}
 
 
 def follow(kernel_id: str, kernel: Any) -> None:
     """Start to keep a kernel's outputs, or go on after a restart, which may have changed its ports."""
     before = kernels.pop(kernel_id, None)
-    kernels[kernel_id] = Kept(kernel)
+    kernels[kernel_id] = OutputStore(kernel)
     if before:
         before.end("")
         before.stream.close()
         kernels[kernel_id].runs, kernels[kernel_id].changes = before.runs, before.changes
 
 
-def died(kernel_id: str, why: str) -> None:
+def note_death(kernel_id: str, why: str) -> None:
     """Note that a kernel has died."""
     if kernel_id in kernels:
         kernels[kernel_id].end(why)
 
 
-def why(kernel_id: str) -> str:
+def reason_of_death(kernel_id: str) -> str:
     """Return why a kernel died, as a sentence; empty if it has not died since a cell was last run."""
     return kernels[kernel_id].died if kernel_id in kernels else ""
 
@@ -186,11 +186,11 @@ def forget(kernel_id: str) -> None:
         ended.stream.close()
 
 
-def saved(kernel_id: object, model: dict[str, Any]) -> None:
+def forget_saved(kernel_id: object, model: dict[str, Any]) -> None:
     """Forget the runs that a page has saved. The page names its kernel."""
     with suppress(*NOT_AS_EXPECTED):
         if isinstance(kernel_id, str) and kernel_id in kernels:
-            kernels[kernel_id].saved(model["content"])
+            kernels[kernel_id].forget_saved(model["content"])
 
 
 async def write(kernel_id: str, server: Any) -> None:
