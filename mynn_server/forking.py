@@ -25,8 +25,8 @@ from weakref import WeakSet
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets.log import get_logger
 
+from mynn_server.kernel_manager import COMMAND
 from mynn_server.linux import PR_SET_CHILD_SUBREAPER, memory, prctl
-from mynn_server.programs import COMMAND
 
 AFTER_PAGE = 3  # seconds after the request for a page, so that the page loads first
 EVERY = 60  # seconds between two checks whether the process is needed

@@ -1,7 +1,8 @@
 """Store of cells' outputs until a page has saved them, for pages that were closed or offline.
 
-It follows the messages of each kernel (programs.py). A page that opens a notebook or reconnects fetches missed outputs
-(page/keep.js). If a kernel ends while no page is connected, unsaved outputs are written into the notebook's file.
+It follows the messages of each kernel (kernel_manager.py). A page that opens a notebook or reconnects fetches missed
+outputs (page/keep.js). If a kernel ends while no page is connected, unsaved outputs are written into the notebook's
+file.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ def sign_in(c: Config, credentials: Credentials) -> None:
 
 def programs(c: Config) -> None:
     """Set how kernels are started and ended."""
-    c.ServerApp.kernel_spec_manager_class = "mynn_server.programs.KernelSpecs"
-    c.ServerApp.kernel_manager_class = "mynn_server.programs.Kernels"
+    c.ServerApp.kernel_spec_manager_class = "mynn_server.kernel_manager.KernelSpecs"
+    c.ServerApp.kernel_manager_class = "mynn_server.kernel_manager.Kernels"
     c.KernelProvisionerFactory.default_provisioner_name = "mynn-forking"
     c.MappingKernelManager.kernel_info_timeout = 300  # seconds: kernels start slowly beside other programs
     c.MappingKernelManager.cull_connected = True  # a Pi has memory for two or three kernels

@@ -22,10 +22,10 @@ from mynn import tasks
 from mynn.outline import NOT_AS_EXPECTED, outline
 from mynn.words import LANGUAGES, _, language, lessons_folder
 from mynn_server.contents import card_full
+from mynn_server.kernel_manager import running
 from mynn_server.language import choose, is_ours
 from mynn_server.linux import SHORT, memory, memory_of, read_regular
 from mynn_server.pages import FILES
-from mynn_server.programs import running
 
 WRITTEN_BY_LESSONS = (tasks.FILE, "on_the_wall.json")
 LARGEST_MESSAGE = 4_000  # bytes of the teacher's message

@@ -16,8 +16,8 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.serverapp import ServerApp
 
 from mynn import tasks
+from mynn_server.kernel_manager import OUT_OF_MEMORY, STOPPED, running
 from mynn_server.linux import memory
-from mynn_server.programs import OUT_OF_MEMORY, STOPPED, running
 from mynn_server.start_page import progress
 
 DIED = {OUT_OF_MEMORY: "memory", STOPPED: "stopped"}

@@ -34,8 +34,8 @@ from mynn import rows
 from mynn.errors import DataError
 from mynn.words import _, in_figures, marked, ngettext
 from mynn_server import keep_network, signs
+from mynn_server.kernel_manager import COMMAND
 from mynn_server.linux import memory
-from mynn_server.programs import COMMAND
 from mynn_server.try_files import CHUNK, TAKEN, find
 
 MOST_DRAWINGS = 500  # in one request

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from jupyter_client.manager import run_kernel
 
 from mynn_server.kernel import FIRST, LATEST, MOST, Limiter
+from mynn_server.kernel_manager import OURS
 from mynn_server.outputs import Outputs
-from mynn_server.programs import OURS
 
 TEXT = st.text("ab\r\n", min_size=1, max_size=6)
 

@@ -23,7 +23,7 @@ from ansible_collections.mynn.pi.plugins.filter import passwords
 from mynn_server import extension, sign_in
 from mynn_server.contents import CARD_FULL, FULL, Contents, card_full
 from mynn_server.credentials import Credentials
-from mynn_server.programs import KernelSpecs
+from mynn_server.kernel_manager import KernelSpecs
 from mynn_server.rate_limit import PAUSE, network_of
 from mynn_server.sign_in import MOST_CONNECTIONS, Students
 from tests.support.classroom import until

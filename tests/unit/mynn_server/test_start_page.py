@@ -11,7 +11,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from mynn import tasks
 from mynn.outline import outline
 from mynn_control.desk.class_now import ANSWER
-from mynn_server import programs
+from mynn_server import kernel_manager
 from mynn_server.credentials import teacher_socket
 from mynn_server.start_page import message, own_files, progress
 from mynn_server.teacher import tasks_of
@@ -115,8 +115,8 @@ def test_the_teacher_is_told_when_a_lesson_was_opened(server: Server) -> None:
 
 def test_lack_of_memory_is_told_apart_from_other_reasons() -> None:
     """By the signal, and by Linux's count of the processes that it has killed for lack of memory."""
-    assert programs.reason_for(-9, 1) == programs.OUT_OF_MEMORY
-    assert {programs.reason_for(*case) for case in ((-9, 0), (1, 1), (None, 1))} == {programs.STOPPED}
+    assert kernel_manager.reason_for(-9, 1) == kernel_manager.OUT_OF_MEMORY
+    assert {kernel_manager.reason_for(*case) for case in ((-9, 0), (1, 1), (None, 1))} == {kernel_manager.STOPPED}
 
 
 def test_a_messages_time_is_over(tmp_path: Path) -> None:
