@@ -43,6 +43,6 @@ def read_credentials() -> Credentials:
     return Credentials(hashed, certificate)
 
 
-def teacher_socket(hashed: bytes) -> str:
-    """Return the name of the status socket (teacher.py), to which the desk's program watch.py connects."""
+def status_socket_name(hashed: bytes) -> str:
+    """Return the name of the status socket (status_socket.py), to which the desk's program watch.py connects."""
     return hashlib.sha256(b"teacher" + hashed).hexdigest()

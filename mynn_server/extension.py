@@ -15,8 +15,8 @@ from traitlets import Unicode
 from traitlets.config import Configurable
 
 from mynn.words import _, marked
-from mynn_server import teacher, together
-from mynn_server.credentials import teacher_socket
+from mynn_server import status_socket, together
+from mynn_server.credentials import status_socket_name
 from mynn_server.forking import parent
 from mynn_server.output_store import Missed
 from mynn_server.pages import Manual, StartPage
@@ -134,4 +134,4 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
     look_at_requests(app.web_app)
     take_text_only()
     hashed = app.identity_provider.hashed_password.encode()  # type: ignore[attr-defined]
-    app.io_loop.add_callback(teacher.listen, app, teacher_socket(hashed))
+    app.io_loop.add_callback(status_socket.listen, app, status_socket_name(hashed))

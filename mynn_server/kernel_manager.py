@@ -19,7 +19,7 @@ from mynn_server.language import is_ours
 from mynn_server.linux import killed_for_memory
 
 RESTART = 120  # seconds to wait for a kernel that is being restarted
-# Stored in English and translated for each page; for the desk, teacher.py replaces them by codes.
+# Stored in English and translated for each page; for the desk, status_socket.py replaces them by codes.
 OUT_OF_MEMORY = marked(
     "This lesson’s program needed more memory than is left, so the Pi stopped it. "
     "End other lessons on the start page, then run this one again from the top."

@@ -5,7 +5,7 @@ The desk (mynn_control/desk/monitor.py) starts this program over SSH. It prints 
 then one after each change: the new texts by page and account, null for a text that is gone.
 
 - Page `wall`: the file NAME in the student's folder, read with the student's rights.
-- Page `class`: the answer of the student's notebook server at its socket (teacher.py); empty if the server is silent.
+- Page `class`: the answer of the student's notebook server at its socket (status_socket.py); empty if it is silent.
   Only an answer from the student's own account counts. STRANGER: another account has taken the socket's name.
 
 Nothing is parsed here; the desk validates the texts. The program ends when its input does.
@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from mynn_server.credentials import teacher_socket
+from mynn_server.credentials import status_socket_name
 from mynn_server.linux import as_student, read_regular
 
 VERSION = 1  # of this protocol
@@ -133,7 +133,7 @@ def is_taken(name: str) -> bool:
 def socket_name(hash_file: Path) -> str:
     """Return the name of a server's socket; empty while the server has no password."""
     try:
-        return teacher_socket(hash_file.read_bytes().partition(b"\n")[0])
+        return status_socket_name(hash_file.read_bytes().partition(b"\n")[0])
     except OSError:
         return ""
 

@@ -12,9 +12,9 @@ from mynn import tasks
 from mynn.outline import outline
 from mynn_control.desk.class_now import ANSWER
 from mynn_server import kernel_manager
-from mynn_server.credentials import teacher_socket
+from mynn_server.credentials import status_socket_name
 from mynn_server.start_page import message, own_files, progress
-from mynn_server.teacher import tasks_of
+from mynn_server.status_socket import tasks_of
 from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.student import STUDENT, as_root
 from tests.unit.mynn_server.conftest import FIRST, THIRD, notebook
@@ -80,7 +80,7 @@ def test_a_missing_lesson_can_be_put_back_but_nothing_is_overwritten(server: Ser
 
 @as_root
 def test_another_account_is_told_nothing(server: Server) -> None:
-    name = teacher_socket(server.hashed)
+    name = status_socket_name(server.hashed)
     ask = f"import socket; it = socket.socket(socket.AF_UNIX); it.connect('\\x00{name}'); print(it.recv(1000))"
     for account, answer in ((STUDENT.pw_uid, "running"), (STUDENT.pw_uid - 1, "b''")):
         command = ["/usr/bin/python3", "-c", ask]
@@ -106,7 +106,7 @@ def test_the_teacher_is_told_when_a_lesson_was_opened(server: Server) -> None:
     client = server.student()
     opened = client.open_notebook(FIRST)
     with socket.socket(socket.AF_UNIX) as teacher:
-        teacher.connect(f"\0{teacher_socket(server.hashed)}")
+        teacher.connect(f"\0{status_socket_name(server.hashed)}")
         answer = json.loads(teacher.makefile().read())
     assert misfit(answer, ANSWER) == ""
     assert began - 1 < answer["running"][0]["began"] < time.time() + 1

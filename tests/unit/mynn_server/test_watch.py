@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from mynn_server import watch
-from mynn_server.credentials import teacher_socket
+from mynn_server.credentials import status_socket_name
 from tests.support.student import STUDENT, as_root, give_to_student
 
 LARGEST = 1000
@@ -164,7 +164,7 @@ def test_it_prints_what_is_new_until_nobody_listens(open_folder: Path) -> None:
         assert next(lines) == {"class": {}, "wall": {me: "first"}}
         (open_folder / "shown").unlink()
         assert next(lines) == {"class": {}, "wall": {me: None}}
-        with run_server(lambda connection: connection.sendall(b"hello"), teacher_socket(b"a hash")):
+        with run_server(lambda connection: connection.sendall(b"hello"), status_socket_name(b"a hash")):
             (open_folder / "hash").write_text("a hash\n")
             assert next(lines) == {"class": {me: "hello"}, "wall": {}}
         program.stdin.close()

@@ -29,14 +29,14 @@ async def listen(app: ServerApp, name: str) -> None:
 
     The socket's name is abstract: through a folder for sockets, the student's programs could fill the memory of /run.
     """
-    told = Told(app)
+    report = CachedReport(app)
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             peer = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
             if struct.unpack("3i", peer)[1] not in (0, os.getuid()):  # process, user, group
                 return
-            writer.write(await told.text())
+            writer.write(await report.text())
         finally:
             writer.close()
 
@@ -46,7 +46,7 @@ async def listen(app: ServerApp, name: str) -> None:
         app.log.warning("The teacher does not see what runs: %s", error)
 
 
-class Told:
+class CachedReport:
     """Cached report for the teacher, rebuilt when a program or the tasks changed, or after OLD seconds.
 
     The desk asks every 1.5 seconds (watch.py). A rebuild takes four times as long as the check for changes.
