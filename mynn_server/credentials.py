@@ -44,5 +44,5 @@ def read_credentials() -> Credentials:
 
 
 def status_socket_name(hashed: bytes) -> str:
-    """Return the name of the status socket (status_socket.py), to which the desk's program watch.py connects."""
+    """Return the name of the status socket (status_socket.py), to which status_stream.py connects."""
     return hashlib.sha256(b"teacher" + hashed).hexdigest()

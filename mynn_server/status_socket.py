@@ -49,7 +49,7 @@ async def listen(app: ServerApp, name: str) -> None:
 class CachedReport:
     """Cached report for the teacher, rebuilt when a program or the tasks changed, or after OLD seconds.
 
-    The desk asks every 1.5 seconds (watch.py). A rebuild takes four times as long as the check for changes.
+    The desk asks every 1.5 seconds (status_stream.py). A rebuild takes four times as long as the check for changes.
     """
 
     def __init__(self, app: ServerApp) -> None:

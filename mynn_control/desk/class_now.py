@@ -20,7 +20,7 @@ from mynn_control.desk.monitor import NOT_SET_UP, STRANGE_KEY, Answers
 from mynn_control.render import render
 from mynn_control.report_schemas import CLOSED, by_name, of
 from mynn_control.words import _, marked
-from mynn_server.watch import STRANGER
+from mynn_server.status_stream import STRANGER
 
 QUIET = 10  # minutes without a run of a cell, after which the page says so
 LONGEST = 600  # minutes at a task: a longer time means a wrong clock

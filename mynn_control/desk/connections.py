@@ -33,7 +33,7 @@ LAST = ("ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=2")
 class Connection:
     """SSH connection to a Pi. place: its position in the inventory. students: pairs of account and URL.
 
-    argv: starts mynn_server.watch there. request: for that program, as JSON. password: for sudo, if a setting has it.
+    argv: starts mynn_server.status_stream there. request: for that program, as JSON. password: for sudo, if a setting has it.
     """
 
     pi: str
@@ -78,7 +78,7 @@ def _connection(pi: str, place: int, variables: Mapping[str, Any], templar: Temp
     students = templar.template(variables["classroom_students"])
     students = [one for one in students if student in ("", one["name"])]
     sudo = _options("become", "sudo", of_ansible)
-    words = [f"{templar.template(variables['__python_venv'])}/bin/python", "-I", "-m", "mynn_server.watch"]
+    words = [f"{templar.template(variables['__python_venv'])}/bin/python", "-I", "-m", "mynn_server.status_stream"]
     if boolean(of_ansible.get("ansible_become", True)):
         words = [sudo["become_exe"], "-H", "-S", "-p", f"{PROMPT}\n", "-u", sudo["become_user"], *words]
     command = f"LC_ALL=C {shlex.join(words)}"  # in English, because the desk parses error messages

@@ -23,7 +23,7 @@ from mynn_control.desk.runs import Fleet
 from mynn_control.own_files import modified
 from mynn_control.report_schemas import CLOSED, of
 from mynn_control.words import marked
-from mynn_server.watch import VERSION
+from mynn_server.status_stream import VERSION
 
 PAUSE = 0.3  # seconds between checks for changed files and new answers
 RETRY = 5.0  # seconds until a Pi that did not answer is asked again

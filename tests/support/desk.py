@@ -130,7 +130,7 @@ SERVER = "pgrep -of '[m]ynn_server.serve 8888'"
 LOAD = r"""
 sudo sh -c '
 ticks=0
-for process in $(pgrep -f "[m]ynn_server.watch"); do
+for process in $(pgrep -f "[m]ynn_server.status_stream"); do
     ticks=$((ticks + $(sed "s/.*) //" /proc/$process/stat | cut -d" " -f12,13 | tr " " +)))
 done
 echo $ticks'

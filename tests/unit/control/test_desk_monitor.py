@@ -21,7 +21,7 @@ from mynn_control.desk import monitor
 from mynn_control.desk.connections import connections
 from mynn_control.desk.monitor import Answers, Monitor
 from mynn_control.desk.runs import Fleet
-from mynn_server.watch import VERSION
+from mynn_server.status_stream import VERSION
 from tests.support.desk import running
 from tests.support.playbook_run import descendants
 from tests.support.ports import free_port
@@ -47,7 +47,7 @@ def program(path: Path, text: str) -> Path:
 
 
 class Class:
-    """A class of Pis that are this computer. program: instead of mynn_server.watch, for the shell."""
+    """A class of Pis that are this computer. program: instead of mynn_server.status_stream, for the shell."""
 
     def __init__(self, folder: Path, program_of_pi: str = "", /, **settings: Any) -> None:
         self.folder, self.inventory = folder, folder / "inventory.json"

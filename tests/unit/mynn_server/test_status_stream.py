@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mynn_server import watch
+from mynn_server import status_stream
 from mynn_server.credentials import status_socket_name
 from tests.support.student import STUDENT, as_root, give_to_student
 
@@ -36,11 +36,11 @@ class Student:
 
     def __init__(self, folder: Path) -> None:
         asked = {"folder": str(folder), "hash_file": f"{folder}/hash"}
-        self.watch = watch.Watch({"students": {STUDENT.pw_name: asked}, "file": "shown", "largest": LARGEST})
+        self.poller = status_stream.Poller({"students": {STUDENT.pw_name: asked}, "file": "shown", "largest": LARGEST})
 
     def news(self, page: str = "wall") -> list[str | None]:
         """Return what is new on a page."""
-        return [*self.watch.news()[page].values()]
+        return [*self.poller.news()[page].values()]
 
 
 def test_only_a_small_text_file_is_shown_and_read_again_once_it_has_changed(home: Path) -> None:
@@ -110,7 +110,7 @@ def test_each_server_is_asked_and_a_bad_one_holds_up_no_other(monkeypatch: pytes
 
     So is one that takes no connections.
     """
-    monkeypatch.setattr(watch, "ANSWER", 600)
+    monkeypatch.setattr(status_stream, "ANSWER", 600)
     asked, told, dripped = threading.Event(), list[bool](), list[int]()
 
     def be_good(connection: socket.socket) -> None:
@@ -133,19 +133,19 @@ def test_each_server_is_asked_and_a_bad_one_holds_up_no_other(monkeypatch: pytes
     ):
         names = {"held": held, "endless": endless, "good": good, "off": "nobody's", "none": ""}
         others = {"other": imitated, "deaf": deaf, "datagrams": datagrams, "full": full}
-        monkeypatch.setattr(watch, "socket_name", lambda path: (names | others)[path.name])
+        monkeypatch.setattr(status_stream, "socket_name", lambda path: (names | others)[path.name])
         students = {name: {"folder": "/none", "hash_file": name} for name in (*names, *others)}
-        found = watch.Watch({"students": students, "file": "shown", "largest": LARGEST})
+        found = status_stream.Poller({"students": students, "file": "shown", "largest": LARGEST})
         uids = dict.fromkeys(names, OUR_UID) | dict.fromkeys(others, OUR_UID + 1)
         accounts = [pwd.struct_passwd((name, "x", uid, uid, "", "", "")) for name, uid in uids.items()]
         monkeypatch.setattr(pwd, "getpwall", lambda: accounts)
         bad = dict.fromkeys(("held", "endless"), "")
-        assert found.news()["class"] == bad | {"good": "hello"} | dict.fromkeys(others, watch.STRANGER)
+        assert found.news()["class"] == bad | {"good": "hello"} | dict.fromkeys(others, status_stream.STRANGER)
         assert told == [True]
-    monkeypatch.setattr(watch, "ANSWER", 0.2)
+    monkeypatch.setattr(status_stream, "ANSWER", 0.2)
     with run_server(lambda _: told.append(asked.wait(600))) as silent, run_server(drip) as slow:
         asked.clear()
-        assert [watch.answer_of(OUR_UID, name, LARGEST) for name in (silent, slow)] == ["", ""]
+        assert [status_stream.answer_of(OUR_UID, name, LARGEST) for name in (silent, slow)] == ["", ""]
     assert told == [True] and len(dripped) < LARGEST
 
 
@@ -155,11 +155,14 @@ def test_it_prints_what_is_new_until_nobody_listens(open_folder: Path) -> None:
     asked = {"students": {me: {"folder": str(open_folder), "hash_file": f"{open_folder}/hash"}}}
     (open_folder / "shown").write_text("first")
     with subprocess.Popen(
-        [sys.executable, "-I", "-m", "mynn_server.watch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-I", "-m", "mynn_server.status_stream"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as program:
         assert program.stdin and program.stdout
         lines = (json.loads(line) for line in program.stdout)
-        assert next(lines) == {"mynn": watch.VERSION}
+        assert next(lines) == {"mynn": status_stream.VERSION}
         print(json.dumps(asked | {"file": "shown", "largest": LARGEST}), file=program.stdin, flush=True)
         assert next(lines) == {"class": {}, "wall": {me: "first"}}
         (open_folder / "shown").unlink()

@@ -1,4 +1,4 @@
-"""Stream of students' status to the desk, as lines of JSON: `python -I -m mynn_server.watch`, as root.
+"""Stream of students' status to the desk, as lines of JSON: `python -I -m mynn_server.status_stream`, as root.
 
 The desk (mynn_control/desk/monitor.py) starts this program over SSH. It prints {"mynn": VERSION} and reads one line,
 {"students": {ACCOUNT: {"folder": ..., "hash_file": ...}}, "file": NAME, "largest": BYTES}. It prints a line at once,
@@ -39,7 +39,7 @@ Students = Mapping[str, Mapping[str, str]]
 Texts = dict[str, str | None]  # by account
 
 
-class Watch:
+class Poller:
     """Poller that remembers the last texts and returns the new ones. asked: the desk's request."""
 
     def __init__(self, asked: Mapping[str, Any]) -> None:
@@ -143,11 +143,11 @@ def main() -> None:
     print(json.dumps({"mynn": VERSION}), flush=True)
     if not (line := sys.stdin.readline()):
         return
-    watch = Watch(json.loads(line))
-    news = watch.news()
+    poller = Poller(json.loads(line))
+    news = poller.news()
     print(json.dumps(news), flush=True)
     while not select.select([sys.stdin], [], [], PAUSE)[0]:
-        news = watch.news()
+        news = poller.news()
         if any(news.values()):
             print(json.dumps(news), flush=True)
 
