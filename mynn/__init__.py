@@ -26,7 +26,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import public names on first use, so that the notebook server can use `mynn.tasks` without loading numpy."""
-    for room in ("errors", "mnist", "network") if name in __all__ else ():
-        if hasattr(module := import_module(f"mynn.{room}"), name):
-            return getattr(module, name)
+    for module in ("errors", "mnist", "network") if name in __all__ else ():
+        if hasattr(found := import_module(f"mynn.{module}"), name):
+            return getattr(found, name)
     raise AttributeError(f"module 'mynn' has no attribute {name!r}")

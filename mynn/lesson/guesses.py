@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mynn.lesson.notebook import in_a_notebook, show, show_svg
+from mynn.lesson.notebook import in_a_notebook, ipython, show_svg
 from mynn.words import _, in_figures
 
 _earlier: dict[tuple[str, str], Any] = {}  # (field class, question) -> guess
@@ -149,7 +149,7 @@ def _field(kind: str, question: str, **settings: Any) -> Any:
         return None
     field = getattr(fields, kind)(question=question, **settings)
     field.keep_in(_earlier, (kind, question))
-    show(field)
+    ipython().display(field)
     return field
 
 

@@ -16,17 +16,12 @@ def in_a_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-def show(thing: Any) -> None:
-    """Display an object below the running cell."""
-    ipython().display(thing)
-
-
 def show_markdown(text: str) -> None:
     """Display Markdown in a notebook, and print it elsewhere."""
     if not in_a_notebook():
         print(text)
         return
-    show(ipython().Markdown(text))
+    ipython().display(ipython().Markdown(text))
 
 
 def show_html(html: str, says: str, **how: Any) -> Any:
