@@ -15,7 +15,7 @@ from traitlets import Unicode
 from traitlets.config import Configurable
 
 from mynn.words import _, marked
-from mynn_server import status_socket, together
+from mynn_server import federated, status_socket
 from mynn_server.credentials import status_socket_name
 from mynn_server.forking import parent
 from mynn_server.output_store import Missed
@@ -80,7 +80,7 @@ def look_at_requests(application: ServerWebApplication) -> None:
         if "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/try"):
             parent.expect()
         signed_in, connection = is_signed_in(application, request), cast("Any", request.connection)
-        largest = LARGEST_REQUEST if signed_in else max(LARGEST_OF_STRANGERS, together.largest(request))
+        largest = LARGEST_REQUEST if signed_in else max(LARGEST_OF_STRANGERS, federated.largest(request))
         length = request.headers.get("Content-Length", "")
         if length.isdecimal() and (size := int(length[:18])) > largest:  # tornado refuses longer ones
             connection.set_max_body_size(size)
@@ -126,7 +126,7 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
             (r"/try/keep", Keeping),
             (r"/try/network", KeepNetwork),
             (r"/try/drawings", KeepDrawings),
-            *together.HANDLERS,
+            *federated.HANDLERS,
             (r"/try/signs", KeepSigns),
             (r"/try(?:/(.*))?", TryPage),
         ],

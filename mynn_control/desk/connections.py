@@ -33,7 +33,7 @@ LAST = ("ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=2")
 class Connection:
     """SSH connection to a Pi. place: its position in the inventory. students: pairs of account and URL.
 
-    argv: starts mynn_server.status_stream there. request: for that program, as JSON. password: for sudo, if a setting has it.
+    argv: starts mynn_server.status_stream there. request: for that program, as JSON. password: for sudo, if set.
     """
 
     pi: str

@@ -1,4 +1,4 @@
-// Web worker that takes part in the class's network, or watches it. together.py documents the Pi's answers.
+// Web worker that takes part in the class's network, or watches it. federated.py documents the Pi's answers.
 
 import { digits, score } from "./digits.js";
 import { Network, SIDE, scale, targetsFor } from "./network.js";

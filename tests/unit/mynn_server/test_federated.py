@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from playwright.sync_api import Route, expect
 
 from mynn import read_csv
+from mynn_server.federated import MOST, MOST_OF_ONE, NUMBERS, ROUNDS, SIZE, Average, Session
 from mynn_server.rate_limit import PAUSE
-from mynn_server.together import MOST, MOST_OF_ONE, NUMBERS, ROUNDS, SIZE, Average, ClassNetwork
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import assert_accessible, open_browser
+from tests.support.federated import learnt, sent, share, together, untrained
 from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.support.pupil import SCREENS
-from tests.support.together import learnt, sent, share, together, untrained
 
 CLASS = 30
 FEW = 5  # rounds
@@ -132,28 +132,28 @@ def test_more_browsers_read_more_and_most_if_each_has_digits_of_its_own(mnist: P
 
 def test_a_browser_that_falls_silent_holds_up_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does one that only asks, or joins again and again. What it sends later changes nothing."""
-    monkeypatch.setattr("mynn_server.together.SILENT", 0.1)
+    monkeypatch.setattr("mynn_server.federated.SILENT", 0.1)
 
-    async def trouble(network: ClassNetwork, silent: str) -> None:
+    async def trouble(session: Session, silent: str) -> None:
         while True:
-            network.hear(silent)
-            later = network.join("10.0.0.2")
+            session.hear(silent)
+            later = session.join("10.0.0.2")
             await asyncio.sleep(0.01)
-            network.members.pop(later)
+            session.members.pop(later)
 
     async def rounds() -> None:
-        network = ClassNetwork(bytes(SIZE), two=False)
-        ada, silent = network.join("10.0.0.1"), network.join("10.0.0.2")
-        network.started = True
-        network.begin_round()
-        troubling = asyncio.create_task(trouble(network, silent))
+        session = Session(bytes(SIZE), two=False)
+        ada, silent = session.join("10.0.0.1"), session.join("10.0.0.2")
+        session.started = True
+        session.begin_round()
+        troubling = asyncio.create_task(trouble(session, silent))
         async with asyncio.timeout(60):
-            await network.exchange(ada, 0, b"\1" * SIZE)
+            await session.exchange(ada, 0, b"\1" * SIZE)
         troubling.cancel()
-        assert (network.rounds, network.weights) == (1, b"\1" * SIZE) and silent not in network.members
-        await network.exchange(silent, 0, b"\2" * SIZE)
-        assert (network.rounds, network.weights) == (1, b"\1" * SIZE)
-        assert network.join("10.0.0.2") in network.members
+        assert (session.rounds, session.weights) == (1, b"\1" * SIZE) and silent not in session.members
+        await session.exchange(silent, 0, b"\2" * SIZE)
+        assert (session.rounds, session.weights) == (1, b"\1" * SIZE)
+        assert session.join("10.0.0.2") in session.members
 
     asyncio.run(rounds())
 

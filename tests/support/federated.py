@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mynn import Examples, NeuralNetwork
-from mynn_server.together import ROUNDS, Average
+from mynn_server.federated import ROUNDS, Average
 
 HIDDEN, RATE, DIGITS, SHARES = 50, 0.1, 1000, 30
 ZERO, ONE = 32768, 4096

@@ -85,7 +85,7 @@ class Member:
     alone: int = 0
 
 
-class ClassNetwork:
+class Session:
     """A session: the class's network, and its members."""
 
     def __init__(self, weights: bytes, two: bool) -> None:
@@ -163,16 +163,16 @@ class ClassNetwork:
         self.begin_round()
 
 
-class Together(APIHandler):
+class SessionHandler(APIHandler):
     """Base class of the handlers, with the current session."""
 
-    current: ClassVar[ClassNetwork | None] = None
+    current: ClassVar[Session | None] = None
 
-    def network(self) -> ClassNetwork:
+    def current_session(self) -> Session:
         """Return the current session; answer 404 without one."""
-        if not Together.current:
+        if not SessionHandler.current:
             raise HTTPError(404, _("Nobody has started a network of the class on this Pi."))
-        return Together.current
+        return SessionHandler.current
 
     def sent(self) -> bytes:
         """Return the weights in the request's body."""
@@ -182,48 +182,48 @@ class Together(APIHandler):
 
     def finish_about(self) -> None:
         """Answer with the progress."""
-        network = self.network()
+        session = self.current_session()
         self.set_header("Cache-Control", "no-store")
-        self.finish(network.about() | ({"code": network.code} if self.current_user else {}))
+        self.finish(session.about() | ({"code": session.code} if self.current_user else {}))
 
     def finish_weights(self) -> None:
         """Answer with the weights and the progress."""
-        network = self.network()
+        session = self.current_session()
         self.set_header("Cache-Control", "no-store")
-        self.set_header("Class-Network", json.dumps(network.about()))
-        self.finish(network.weights, set_content_type="application/octet-stream")
+        self.set_header("Class-Network", json.dumps(session.about()))
+        self.finish(session.weights, set_content_type="application/octet-stream")
 
 
-class About(Together):
+class About(SessionHandler):
     """Handler that starts a session, and reports the progress."""
 
     @allow_unauthenticated
     async def get(self) -> None:
         """Report the progress."""
-        self.network().hear(self.request.headers.get("X-Member", ""))
+        self.current_session().hear(self.request.headers.get("X-Member", ""))
         self.finish_about()
 
     @authenticated
     async def post(self) -> None:
         """Start a session."""
-        Together.current = ClassNetwork(self.sent(), self.get_query_argument("two", "") == "1")
+        SessionHandler.current = Session(self.sent(), self.get_query_argument("two", "") == "1")
         self.finish_about()
 
 
-class Start(Together):
+class Start(SessionHandler):
     """Handler that starts the first round."""
 
     @authenticated
     async def post(self) -> None:
         """Start the first round."""
-        network = self.network()
-        if not network.started:
-            network.started = True
-            network.begin_round()
+        session = self.current_session()
+        if not session.started:
+            session.started = True
+            session.begin_round()
         self.finish_about()
 
 
-class ByCode(Together):
+class ByCode(SessionHandler):
     """Base class for requests that the code allows. Cookies allow nothing here, so no other site can exploit one."""
 
     def check_xsrf_cookie(self) -> None:
@@ -236,17 +236,17 @@ class Join(ByCode):
     @allow_unauthenticated
     async def post(self) -> None:
         """Add a member who knows the code; delay the answer to a wrong one, as for passwords."""
-        network = self.network()
+        session = self.current_session()
         try:
             async with rate_limited(str(self.request.remote_ip)):
-                if not secrets.compare_digest(self.request.body, network.code.encode()):
+                if not secrets.compare_digest(self.request.body, session.code.encode()):
                     await asyncio.sleep(PAUSE)
                     raise HTTPError(403, _("That is not the code of this Pi’s network."))
         except TooManyError as error:
             raise HTTPError(429, str(error)) from None
-        network.members.pop(self.request.headers.get("X-Member", ""), None)  # after an interruption
-        name = network.join(str(self.request.remote_ip))
-        self.finish({"member": name, "number": network.members[name].number, "two": network.two})
+        session.members.pop(self.request.headers.get("X-Member", ""), None)  # after an interruption
+        name = session.join(str(self.request.remote_ip))
+        self.finish({"member": name, "number": session.members[name].number, "two": session.two})
 
 
 class Exchange(ByCode):
@@ -260,11 +260,11 @@ class Exchange(ByCode):
     @allow_unauthenticated
     async def post(self) -> None:
         """Take a member's weights, and answer once the round has ended."""
-        network, name = self.network(), self.request.headers.get("X-Member", "")
-        if not (member := network.hear(name)):
+        session, name = self.current_session(), self.request.headers.get("X-Member", "")
+        if not (member := session.hear(name)):
             raise HTTPError(403, _("You were away for too long: join again."))
         weights, began, member.alone = self.sent(), self.figure("round", ROUNDS), self.figure("alone", TESTED)
-        await network.exchange(name, began, weights)
+        await session.exchange(name, began, weights)
         self.finish_weights()
 
     def figure(self, name: str, most: int) -> int:
@@ -277,7 +277,7 @@ class Exchange(ByCode):
 
 def largest(request: HTTPServerRequest) -> int:
     """Return how many bytes a member may send: weights exceed the limit for strangers. 0 for all others."""
-    now = Together.current
+    now = SessionHandler.current
     return SIZE if now and request.headers.get("X-Member") in now.members else 0
 
 
