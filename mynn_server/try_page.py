@@ -8,7 +8,7 @@ Reading needs no sign-in: the page has no secrets, and pupils can start at once.
                     float32, at most 4 MB. They are saved as my_network.npz, unless the network there recognises more
                     of the page's 1,000 test digits
     POST drawings   lines `label,784 pixels` ending with \n, as in my_digits.csv, at most 500; they are added there
-    GET signs       the drawings in my_signs.csv (signs.py), as lines, and the cookie `_xsrf`; 403 as for keep
+    GET signs       the drawings in my_signs.csv (own_classes.py), as lines, and the cookie `_xsrf`; 403 as for keep
     POST signs      such lines, at most 500; a drawing without a name is removed
 
 A POST is answered with 200 and `{"kept": true or false, "message": a sentence}`. `kept` is false if the network there
@@ -33,7 +33,7 @@ from tornado.web import HTTPError, authenticated
 from mynn import rows
 from mynn.errors import DataError
 from mynn.words import _, in_figures, marked, ngettext
-from mynn_server import keep_network, signs
+from mynn_server import keep_network, own_classes
 from mynn_server.kernel_manager import COMMAND
 from mynn_server.linux import memory
 from mynn_server.try_files import CHUNK, TAKEN, find
@@ -162,19 +162,19 @@ class KeepDrawings(Keeping):
         self.kept(rows.NAME, await self.work_on(rows.NAME, lambda path: rows.add(lines, path)))
 
 
-class KeepSigns(Keeping):
+class KeepOwnClasses(Keeping):
     """Handler that sends and changes my_signs.csv, the drawings for classes that the student made up."""
 
     @authenticated
     async def get(self) -> None:
         """Send the stored drawings."""
-        drawings = await self.work_on(signs.NAME, signs.read)
+        drawings = await self.work_on(own_classes.NAME, own_classes.read)
         self.xsrf_token  # noqa: B018 - sets the cookie
         self.set_header("Cache-Control", "no-store")
-        self.finish(b"\n".join(signs.text(drawings)), set_content_type="text/csv; charset=utf-8")
+        self.finish(b"\n".join(own_classes.text(drawings)), set_content_type="text/csv; charset=utf-8")
 
     @authenticated
     async def post(self) -> None:
         """Add, rename or remove drawings."""
-        lines = self.sent(signs.LONGEST * signs.MOST).splitlines()
-        self.kept(signs.NAME, await self.work_on(signs.NAME, lambda path: signs.change(lines, path)))
+        lines = self.sent(own_classes.LONGEST * own_classes.MOST).splitlines()
+        self.kept(own_classes.NAME, await self.work_on(own_classes.NAME, lambda path: own_classes.change(lines, path)))

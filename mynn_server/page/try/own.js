@@ -9,8 +9,8 @@ import { $, addPad, rove, showTrouble, write } from "./shared.js";
 import { _, inFigures, ngettext } from "./words.js";
 
 const MOST_CLASSES = 10;
-const MOST = 500; // drawings, as in signs.py
-const NAME = /^(?:[^\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Z},"]|[ \u200d]){1,20}$/u; // as in signs.py
+const MOST = 500; // drawings, as in own_classes.py
+const NAME = /^(?:[^\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Z},"]|[ \u200d]){1,20}$/u; // as in own_classes.py
 const EVERYTHING = 0; // size of ink that is left out: none, as a smiley has eyes
 
 let kept = new Map(); // drawings on the Pi: class by pixels

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from mynn_server import signs
+from mynn_server import own_classes
 from tests.support.browser import assert_accessible, open_browser, touch
 from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.support.pupil import SCREENS, Strokes, focus, keys_of, press
@@ -74,7 +74,7 @@ def draw(page: Page, name: str, number: int, way: str, label: str = "") -> None:
 @pytest.mark.parametrize("way", ["tablet", pytest.param("keys", marks=pytest.mark.slow)])
 def test_classes_are_named_drawn_learnt_tested_and_kept(page: Page, server: Server, way: str) -> None:
     page.set_viewport_size(SCREENS[way])
-    file, count = server.home / "notebooks" / signs.NAME, 2 if way == "keys" else 4
+    file, count = server.home / "notebooks" / own_classes.NAME, 2 if way == "keys" else 4
     file.unlink(missing_ok=True)
     says, score = page.locator("#says"), page.locator("#score")
     expect(says).to_have_text("Name your first class.")
@@ -111,12 +111,12 @@ def test_classes_are_named_drawn_learnt_tested_and_kept(page: Page, server: Serv
     keep_and_sign_in(page, way)
     expect(page.locator("#kept")).to_have_text(f"Kept in my_signs.csv, which has {2 * count + 1} drawings now.")
     expect(page.locator("#unkept")).to_be_empty()
-    assert list(signs.read(file).values()).count(SMILE.encode()) == count
+    assert list(own_classes.read(file).values()).count(SMILE.encode()) == count
 
 
 @pytest.mark.slow
 def test_a_second_tablet_goes_on_with_what_is_kept(page: Page, browser: BrowserContext, server: Server) -> None:
-    file = server.home / "notebooks" / signs.NAME
+    file = server.home / "notebooks" / own_classes.NAME
     file.unlink(missing_ok=True)
     page.goto(f"{server.url}/login?next=%2Ftry%2Fown.html")
     page.locator("input[name=password]").fill(PASSWORD)
@@ -137,7 +137,7 @@ def test_a_second_tablet_goes_on_with_what_is_kept(page: Page, browser: BrowserC
     expect(page.locator(".class h3")).to_have_text([f"{LETTER}: 1"])
     page.get_by_role("button", name="Keep on the Pi").click()
     expect(page.locator("#kept")).to_have_text("Kept in my_signs.csv, which has 1 drawing now.")
-    assert list(signs.read(file).values()) == [LETTER.encode()]
+    assert list(own_classes.read(file).values()) == [LETTER.encode()]
     file.write_text("a poem")
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text("this file contains something other than drawings")

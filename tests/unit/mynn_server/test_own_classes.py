@@ -11,10 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mynn import DataError, rows
-from mynn_server import signs
+from mynn_server import own_classes
 
 PIXELS = [b",".join([b"%d" % ink] * rows.PIXELS) for ink in range(5)]
-NAMES = ["a", "Ö", "two words", "👩\u200d🚀", "💙" * signs.LONGEST_NAME]
+NAMES = ["a", "Ö", "two words", "👩\u200d🚀", "💙" * own_classes.LONGEST_NAME]
 
 
 def lines(changes: dict[bytes, str]) -> list[bytes]:
@@ -26,13 +26,13 @@ def lines(changes: dict[bytes, str]) -> list[bytes]:
 def test_tablets_that_keep_in_turn_lose_nothing_but_what_was_taken_away(tablets: list[dict[int, str]]) -> None:
     expected: dict[bytes, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, signs.NAME)
+        path = Path(folder, own_classes.NAME)
         for places in tablets:
             changes = {PIXELS[place]: name for place, name in places.items()}
             expected |= {pixels: name.encode() for pixels, name in changes.items()}
             expected = {pixels: name for pixels, name in expected.items() if name}
-            assert signs.change(lines(changes), path) == len(expected)
-            assert signs.read(path) == expected
+            assert own_classes.change(lines(changes), path) == len(expected)
+            assert own_classes.read(path) == expected
 
 
 @given(st.binary(max_size=30) | st.text().map(str.encode), st.sampled_from([PIXELS[0], b"0,1", PIXELS[0] + b",0"]))
@@ -44,21 +44,21 @@ def test_tablets_that_keep_in_turn_lose_nothing_but_what_was_taken_away(tablets:
 @example(b"", PIXELS[0])
 def test_whatever_is_sent_is_refused_or_is_a_drawing_with_a_name_that_is_shown(name: bytes, pixels: bytes) -> None:
     with contextlib.suppress(DataError):
-        [(kept, by)] = signs.names([name + b"," + pixels], "no").items()
+        [(kept, by)] = own_classes.names([name + b"," + pixels], "no").items()
         text = by.decode()
         assert kept == PIXELS[0] and 1 <= len(text) <= 20
         assert [text] == text.strip().splitlines() and not set(',"\0\u202e') & set(text)
 
 
 def test_a_full_file_and_one_with_something_else_stay_as_they_are(tmp_path: Path) -> None:
-    path = tmp_path / signs.NAME
+    path = tmp_path / own_classes.NAME
     full = {b",".join([b"%d" % (number % 256), b"%d" % (number // 256), *[b"0"] * 782]): "a" for number in range(500)}
-    assert signs.change(lines(full), path) == 500
+    assert own_classes.change(lines(full), path) == 500
     with pytest.raises(DataError, match="has room for 500 drawings"):
-        signs.change(lines({PIXELS[1]: "a"}), path)
-    assert signs.change(lines({PIXELS[1]: "a", next(iter(full)): ""}), path) == 500
+        own_classes.change(lines({PIXELS[1]: "a"}), path)
+    assert own_classes.change(lines({PIXELS[1]: "a", next(iter(full)): ""}), path) == 500
     path.write_text("a poem\n")
-    for work in (signs.read, lambda path: signs.change(lines({PIXELS[1]: "a"}), path)):
+    for work in (own_classes.read, lambda path: own_classes.change(lines({PIXELS[1]: "a"}), path)):
         with pytest.raises(DataError, match="this file contains something other than drawings; rename it"):
             work(path)
     assert path.read_text() == "a poem\n"
