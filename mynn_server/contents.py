@@ -42,7 +42,7 @@ class Contents(AsyncLargeFileManager):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._saved: dict[str, tuple[str, Any]] = {}  # by path: last saved version, and its page
 
     async def get(self, path: str, content: bool = True, *arguments: Any, **options: Any) -> Any:
@@ -68,7 +68,7 @@ class Contents(AsyncLargeFileManager):
             return await super().save(model, path)
         made_from, page, kernel = (model.pop(name, None) for name in ("made_from", "page", "kernel"))
         path = path.strip("/")
-        async with self._turn:
+        async with self._lock:
             version = self._version(path)
             # On a poor Wi-Fi, a page may miss the answer to its own save.
             is_its_own = page and self._saved.get(path) == (version, page)

@@ -77,7 +77,7 @@ class Parent:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._is_ready = False
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._used = 0.0
 
     def expect(self) -> None:
@@ -99,7 +99,7 @@ class Parent:
         Do not start it while a kernel runs: a student's program could read the process before it is protected. If that
         program took the last process's memory, it would take this one's, too.
         """
-        if self._runs() or self._turn.locked():
+        if self._runs() or self._lock.locked():
             return
         self.end()
         if self.has_kernels() or memory()["free"] < LEAST_FREE:
@@ -132,7 +132,7 @@ class Parent:
             return
         if self.has_kernels():
             self._used = time.monotonic()
-        if time.monotonic() - self._used > IDLE and not self._turn.locked():
+        if time.monotonic() - self._used > IDLE and not self._lock.locked():
             self.end()
         else:
             asyncio.get_running_loop().call_later(EVERY, self._look_after, process)
@@ -148,7 +148,7 @@ class Parent:
 
     async def fork(self, request: dict[str, Any]) -> Forked | None:
         """Return a new kernel; None if it could not be forked."""
-        async with self._turn:
+        async with self._lock:
             try:
                 if self._process and self._socket and self._runs():
                     return await self._fork(self._process, self._socket, json.dumps(request).encode())

@@ -79,7 +79,7 @@ class TryPage(JupyterHandler):
 class Keeping(APIHandler):
     """Base class of the handlers that store work; on its own, the check whether the browser is signed in."""
 
-    turn = asyncio.Lock()
+    lock = asyncio.Lock()
 
     def initialize(self) -> None:
         """Find the student's folder."""
@@ -104,7 +104,7 @@ class Keeping(APIHandler):
         if path.exists() and not path.is_file():  # opening a FIFO would block
             sentence = _("{name} is not a file: rename it, then keep the drawings again.")
             raise HTTPError(400, sentence.format(name=name))
-        async with self.turn:
+        async with self.lock:
             try:
                 return await asyncio.to_thread(work, path)
             except DataError as error:
@@ -124,14 +124,14 @@ class KeepNetwork(Keeping):
     A separate program checks and compares it. Numpy takes 22 MB, which this server would never give back.
     """
 
-    turn = asyncio.Lock()
+    lock = asyncio.Lock()
 
     @authenticated
     async def post(self) -> None:
         """Save a network, unless a better one is there."""
         body = self.sent(keep_network.LARGEST)
         about = [self.get_query_argument(name) for name in ("rate", "rule")]
-        async with self.turn:
+        async with self.lock:
             if memory()["free"] < LEAST_FREE:
                 raise HTTPError(503, _(NO_MEMORY))
             status, answer = await asyncio.to_thread(self.run, body, *about)
