@@ -105,7 +105,7 @@ def test_classes_are_named_drawn_learnt_tested_and_kept(page: Page, server: Serv
     assert page.evaluate("document.documentElement.scrollWidth") <= SCREENS[way]["width"]
     press(page.get_by_role("button", name="Take that back"), way)
     press(page.get_by_role("button", name="Learn from the tested"), way)
-    expect(page.locator("#rounds")).to_have_text(re.compile(f"from {2 * count} drawings, it recognises 1 of 1 new"))
+    expect(page.locator("#rounds")).to_have_text(re.compile(f"from {2 * count} drawings. It recognises 1 of 1 new"))
     expect(page.locator("#result")).to_have_text(f"It has learnt from {2 * count + 1} drawings.")
 
     keep_and_sign_in(page, way)
