@@ -2,7 +2,7 @@
 // the Pi only sends the files.
 
 import { add, addButton } from "./live.js";
-import { Network, damage, scale, strongest, targetsFor } from "./network.js";
+import { Network, damage, scale, targetsFor } from "./network.js";
 import { addBars, eye, inWords, paint, seen } from "./paper.js";
 import { $, addPad, rove, showTrouble, write } from "./shared.js";
 import { _, inFigures, ngettext, withArticle } from "./words.js";
