@@ -114,10 +114,10 @@ class Run:
         if self.process:
             self.process.terminate()
 
-    def execute(self, fleet: Fleet, settings: dict[str, Any], news: Callable[[], None]) -> None:
+    def execute(self, fleet: Fleet, settings: dict[str, Any], on_event: Callable[[], None]) -> None:
         """Run the playbook to its end, or until it is stopped.
 
-        settings: extra variables. news: called after each event.
+        settings: extra variables. on_event: called after each event.
         """
         reading, writing = os.pipe()
         with (
@@ -146,11 +146,12 @@ class Run:
                     file.write(self.password)
                 self.password = ""
                 for line in events:
-                    self._read(json.loads(line))
-                    news()
+                    if line.endswith("\n"):  # a killed run may leave half a line
+                        self._read(json.loads(line))
+                        on_event()
             self.lost = json.loads(summary.read_bytes()) if summary.exists() else []
             output.seek(0)
-            self._end(self.process.returncode, output.read().strip().rpartition("\n")[2])
+            self._set_result(self.process.returncode, output.read().strip().rpartition("\n")[2])
 
     def _command(self, fleet: Fleet, settings: dict[str, Any]) -> list[str]:
         """Return the command. setpriv, which a Mac lacks: the run ends with the desk, even if the desk is killed."""
@@ -175,14 +176,14 @@ class Run:
                 self.at[pi] = ("working", task)
             case "ok":
                 self.at[pi] = ("waiting", _("waits"))
-                self._hear(pi, event["action"], message, event["diff"])
+                self._add_messages(pi, event["action"], message, event["diff"])
             case "unreachable":
                 self.at[pi] = ("lost", _("does not answer"))
             case "failed":
                 self.at[pi] = ("lost", _("failed: {task}").format(task=task))
         self.wanted |= event["event"] in ("failed", "ignored", "unreachable") and "sudo password" in str(message)
 
-    def _hear(self, pi: str, action: str, message: Any, diff: Any) -> None:
+    def _add_messages(self, pi: str, action: str, message: Any, diff: Any) -> None:
         """Keep a task's message: of debug tasks, or in the run `look`, the changes that a reset would make."""
         if self.name == "look" and action == "student_work":
             changes = str((diff or {}).get("after", "")).splitlines()
@@ -195,7 +196,7 @@ class Run:
         lines = map(str, message if isinstance(message, list) else [message])
         self.messages += [line for line in lines if line not in self.messages]
 
-    def _end(self, code: int, last: str) -> None:
+    def _set_result(self, code: int, last: str) -> None:
         """Set how the run ended. code: the process's exit code. last: the last line of its output."""
         if self.stopped:
             self.how = self.stopped
