@@ -169,7 +169,7 @@ docs: .venv/ready  ## Build the manual: build/docs/index.html (LINKCHECK=1: also
 
 lint: docs
 
-# It takes as long as all others together, so only after a change of what it reads.
+# This takes as long as all other checks together, so it runs only after a change of its sources.
 build/ansible-lint: .venv/ready .ansible-lint ansible.cfg $(shell find playbooks plugins roles ! -type l ! -path '*__pycache__*')
 	ansible-lint --offline
 	@mkdir -p build && touch $@

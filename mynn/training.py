@@ -65,8 +65,8 @@ def fit(
               network
 
     Raise ValueError or TypeError for examples of another shape or type, labels without an output, and inputs or
-    weights that are not finite, before or after. Train a network in one thread at a time: each would undo the other's
-    work.
+    weights that are not finite, before or after. Train a network in one thread at a time: two threads would undo each
+    other's work.
     """
     rows, right = _arrays(examples, labels)
     checks.whole(marked("the number of epochs"), epochs)
@@ -145,7 +145,7 @@ def _outputs(network: Network, rows: NDArray[Any]) -> Floats:
 
 
 def _arrays(examples: Any, labels: ArrayLike | None) -> Arrays:
-    """Return any examples as arrays. Raise TypeError if they are none."""
+    """Return any examples as arrays. Raise TypeError for anything else."""
     if labels is None and isinstance(examples, Examples):
         return examples.pixels, examples.labels
     if labels is None:

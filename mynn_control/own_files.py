@@ -67,7 +67,7 @@ def read(path: Path, use: Callable[[str], Any] = parse) -> dict[str, Any]:
         return dict(use(path.read_bytes().decode()) or {}) if path.exists() else {}
     except (yaml.YAMLError, LookupError, RecursionError, TypeError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
-        wrong = _("{where} cannot be read: mend it by hand.")
+        wrong = _("{where} cannot be read: repair it by hand.")
         raise RefusedError(wrong.format(where=place(path, mark.line + 1 if mark else 0))) from error
 
 

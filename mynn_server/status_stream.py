@@ -51,7 +51,7 @@ class Poller:
 
     def news(self) -> dict[str, Texts]:
         """Poll once; return the new texts by page."""
-        # Each time, since site.yml may add an account.
+        # Read each time, since site.yml may add an account.
         accounts = {account.pw_name: account for account in pwd.getpwall() if account.pw_name in self.students}
         return {"class": self._servers(accounts), "wall": self._files(accounts)}
 

@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from distributed import Worker
-from psutil import virtual_memory  # which distributed needs, too
+from psutil import virtual_memory  # distributed needs psutil, too
 
 from mynn.errors import DataError
 from mynn.experiments.jobs import Digits

@@ -154,7 +154,7 @@ class Server:
     async def _restore(self, request: Request) -> Response:
         """Store an uploaded backup, and end the desk. Its service restarts it, and the backup is then restored."""
         if self.desk.run and not self.desk.run.how:
-            return PlainTextResponse(_("Something runs: wait until it has ended, or stop it."), HTTPStatus.CONFLICT)
+            return PlainTextResponse(_("A run is in progress: wait for its end, or stop it."), HTTPStatus.CONFLICT)
         try:
             with replacing(self.desk.backup_files.uploaded, 0o600) as file:
                 await _receive(request, file)

@@ -157,7 +157,7 @@ def restore(files: BackupFiles) -> str:
     for tried in files.dist.glob("restored-*"):
         _swap(files, *(files.dist / tried.name.replace("restored", name) for name in ("before", "failed")))
         tried.unlink()
-        return _("The desk could not start from the backup, so it has again what was here before.")
+        return _("The desk could not start from the backup, so the previous files were put back.")
     if not files.uploaded.exists():
         return ""
     now = time.strftime("%Y-%m-%d_%H-%M-%S")

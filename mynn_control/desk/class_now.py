@@ -137,7 +137,7 @@ def card(
     died = [(line.title, program["died"]) for line, program in zip(lines, running, strict=True) if program["died"]]
     faults = [_(DIED[why]).format(lesson=title) for title, why in died]
     if answer["free"] < SHORT:
-        faults.append(_("Memory is short: let a lesson be ended."))
+        faults.append(_("Memory is short: have one of the lessons ended."))
     quiet = min((program["quiet"] for program in running), default=0)
     if any(program["busy"] for program in running):
         state, word = "working", _("Working")

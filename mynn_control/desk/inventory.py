@@ -58,7 +58,7 @@ class Inventory:
     def _search(self) -> None:
         try:
             self.found = proposals(search(), load_inventory(self.path).hosts)[:MOST]
-            self.note = "" if self.found else _("What answered has no valid name or address.")
+            self.note = "" if self.found else _("A computer that answered has no valid name or address.")
         except LookupError as error:
             self.note = str(error)
         finally:
@@ -141,7 +141,7 @@ def remove(path: Path, name: str) -> None:
     if name not in load_inventory(path).hosts:
         raise RefusedError(_("{name} is not in it.").format(name=name))
     if line or name not in pis:
-        wrong = _("{name} stands in {where}: remove it there by hand.")
+        wrong = _("{name} is listed in {where}: remove it there by hand.")
         raise RefusedError(wrong.format(name=name, where=place(path, line)))
     write(path, of_pis({other: pis[other] for other in pis if other != name}))
 

@@ -32,8 +32,8 @@ from mynn_control.words import _, marked
 CHANGING = ("adopt", "site", "update", "handout", "restore", "reset", "undo")  # runs after which the Pis report again
 RUN = "<!--run-->"  # placeholder for the run in each page
 FIRST = {  # run → the run on the same Pis that must come just before, and the error message if it did not
-    "reset": ("look", marked("Look first at what a reset would touch.")),
-    "undo": ("reset", marked("The reset was not the last that ran: choose Restore for each Pi.")),
+    "reset": ("look", marked("First look at what a reset would change.")),
+    "undo": ("reset", marked("Something else ran since the reset: choose Restore for each Pi.")),
 }
 ADOPT = marked(
     "The password of the Pis’ account, as set in Raspberry Pi Imager. From then on, this computer’s key will do."
@@ -270,7 +270,7 @@ class Desk:
             if given.keys() - chosen.keys() - {"password"} or not all(
                 self._is_choice(name, *choice) for choice in chosen.items()
             ):
-                return _("There is no such choice, or no longer: load this page again, and choose from its lists.")
+                return _("This choice does not exist, or no longer: load this page again, and choose from its lists.")
             before, wrong = FIRST.get(name, ("", ""))
             if before and not (self.run and self.run.name == before and self.run.pi == chosen["pi"]):
                 return _(wrong)

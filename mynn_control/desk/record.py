@@ -46,7 +46,7 @@ def result_from(name: str, folder: Path) -> PiResult:
     """Return a Pi's verification, or an error as the result if its figures do not match the schema."""
     result = load(name, folder)
     wrong = misfit(result.figures, FIGURES)
-    sentence = _("{pi} measured what makes no sense ({reason}). Flash its card again.")
+    sentence = _("{pi} reported impossible measurements ({reason}). Flash its card again.")
     return PiResult(name, sentence.format(pi=name, reason=wrong)) if wrong else result
 
 

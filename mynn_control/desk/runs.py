@@ -26,7 +26,7 @@ SETTINGS = PROJECT / "playbooks/group_vars/all/settings.yml"  # edited by the te
 DEBUG = ("debug", "ansible.builtin.debug")
 WORDS = {"passwords": marked("new passwords"), "discard": marked("also without a collection")}  # for checkboxes
 PASSWORD = re.compile(r"[^\x00-\x1f\x7f]{0,200}")  # without control characters, for a terminal
-AGAIN = marked("Start it again when you like: it goes on where it stopped.")
+AGAIN = marked("Start it again when you like: it continues where it stopped.")
 CUT_OFF = marked("It was cut off, because the desk ended.")
 STOPPED = marked("You stopped it.")
 # Playbooks print English, but write for the class in its language.
@@ -58,7 +58,7 @@ PLAYBOOKS = {
     "collect": Playbook(marked("Collecting work")),
     "handout": Playbook(marked("Handing out"), ("folder",)),
     "restore": Playbook(marked("Restoring work"), ("collection",)),
-    "look": Playbook(marked("What a reset would touch"), file="reset", options=("--check",)),
+    "look": Playbook(marked("What a reset would change"), file="reset", options=("--check",)),
     "reset": Playbook(marked("Resetting for the next class"), ("passwords", "discard")),
     "undo": Playbook(marked("Undoing the reset"), file="restore"),
 }

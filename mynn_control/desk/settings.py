@@ -75,7 +75,7 @@ class Settings:
         except (RefusedError, OSError) as error:
             return render("settings", parts | {"trouble": str(error)})
         rows = {name: row_of(one, values, there.get(name, "")) for name, one in self.known.items()}
-        made = [(_("Those that teachers ask for"), "", [rows.pop(name) for name in FIRST])]
+        made = [(_("Settings that teachers ask for"), "", [rows.pop(name) for name in FIRST])]
         for title, about, of_role in sections():
             made.append((_(title), _(about), [rows[one.name] for one in of_role if one.name in rows]))
         return render("settings", parts | {"sections": made})
@@ -99,7 +99,7 @@ class Settings:
                 if name not in self.known:
                     raise RefusedError(_("There is no setting {name}.").format(name=name))
                 if where := there.get(name):
-                    raise RefusedError(_("{name} stands in {where}: change it there.").format(name=name, where=where))
+                    raise RefusedError(_("{name} is set in {where}: change it there.").format(name=name, where=where))
                 if answer is None:
                     values.pop(name, None)
                 else:

@@ -29,7 +29,7 @@ LAYOUTS = [(1, 1, 5), (2, 2, 5), (3, 3, 5), (4, 2, 10), (6, 3, 5), (8, 4, 5), (1
 MANY = (6, 10)  # cards and pictures in a row if there are more cards; the page then scrolls
 # Size of the mosaic in rem (a 120th of the window's width).
 MOSAIC_WIDTH, MOSAIC_HEIGHT = 29.0, 48.0
-NOBODY = marked("There is nobody of that name.")
+NOBODY = marked("There is nobody with that name.")
 read = lru_cache(maxsize=1000)(wall.read)  # each change on any Pi redraws the wall
 
 

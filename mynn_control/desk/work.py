@@ -61,7 +61,7 @@ def handout(desk: Path, name: str) -> Path:
     kept = unicodedata.normalize("NFC", " ".join(name.split())) or "."
     wrong = "." if kept[0] == "." else next((one for one in kept if one == "/" or not one.isprintable()), "")
     if wrong or len(os.fsencode(kept)) > LONGEST:
-        letter = _("“{name}” was not kept, because of the “{letter}” in its name: give it another one.")
+        letter = _("“{name}” was not kept, because its name contains “{letter}”: rename the file.")
         long = _("“{name}” was not kept: its name is too long.")
         raise ValueError((letter if wrong else long).format(name=printable(name, 100), letter=printable(wrong)))
     folder = desk.parents[1] / "handout" / time.strftime("%Y-%m-%d")

@@ -42,7 +42,7 @@ def not_yaml(source: Path) -> Iterator[str]:
     try:
         yaml.compose(source.read_text(encoding="utf-8", errors="replace"), yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        yield f"{source}:{error.problem_mark.line + 1}: this is not YAML: mend it by hand."
+        yield f"{source}:{error.problem_mark.line + 1}: this is not YAML: repair it by hand."
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]

@@ -138,7 +138,7 @@ def end_class(teacher: Teacher, school: Classroom) -> None:
     school.fleet.start("pi-03")
     teacher.press("Collect")
     teacher.go_to("Work")
-    assert "read me.txt" in teacher.press("Look at what it would touch")
+    assert "read me.txt" in teacher.press("Look at what it would change")
     teacher.press("Reset", "Reset")
     assert "read me.txt" not in as_student(school, "print(os.listdir())")
 

@@ -142,7 +142,7 @@ document.addEventListener("paste", (event) => {
   const left = trouble.dataset.left.replace("{lines}", names.length).replace("{seats}", places.length);
   showMessage(more > 0 ? left : "");
 });
-// What was skipped until then. A desk that has ended is told of elsewhere.
+// Catch up on updates that were skipped meanwhile. (The page shows elsewhere that the desk has ended.)
 for (const end of ["close", "toggle", "pointerup"]) document.addEventListener(end, () => refresh().catch(() => {}), true);
 
 // A browser opens at most six connections to the desk, so a hidden page closes its event stream.

@@ -74,7 +74,7 @@ CARDS: list[tuple[dict[str, Any], str, str]] = [
         "Open",
         "Lesson 1: the MNIST data set stopped unexpectedly.",
     ),
-    ({"text": said(program(), free=50)}, "Open", "Memory is short: let a lesson be ended."),
+    ({"text": said(program(), free=50)}, "Open", "Memory is short: have one of the lessons ended."),
     ({"text": ""}, "No answer", "Wait for a minute; then switch it off and on."),
     (
         {"text": "stranger"},

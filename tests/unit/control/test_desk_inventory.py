@@ -59,7 +59,7 @@ def test_pis_are_added_and_removed_in_the_desks_own_file(path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "line"), [("pi01.local", 4), ("pi03.local", 5), ("pi09", 9)])
 def test_the_desk_says_where_a_person_has_to_remove_a_pi(path: Path, name: str, line: int) -> None:
-    with pytest.raises(RefusedError, match=f"{name} stands in inventory.ini, line {line}: remove it there by hand."):
+    with pytest.raises(RefusedError, match=f"{name} is listed in inventory.ini, line {line}: remove it there by hand."):
         remove(path, name)
     with pytest.raises(RefusedError, match="pi77 is not in it"):
         remove(path, "pi77")
@@ -68,7 +68,7 @@ def test_the_desk_says_where_a_person_has_to_remove_a_pi(path: Path, name: str, 
 @pytest.mark.parametrize(("text", "where"), [("pis:\n  hosts: [\n", ", line 3"), ("pis: {}\n", "")])
 def test_a_file_of_the_desks_that_somebody_changed_is_left_alone(path: Path, text: str, where: str) -> None:
     desk_file(path).write_text(text)
-    with pytest.raises(RefusedError, match=f"inventory.desk.yml{where} cannot be read: mend it by hand."):
+    with pytest.raises(RefusedError, match=f"inventory.desk.yml{where} cannot be read: repair it by hand."):
         add(path, {"pi07": ""})
     assert desk_file(path).read_text() == text
 
@@ -153,7 +153,7 @@ def test_a_pi_is_found_named_added_and_removed(path: Path, tmp_path: Path, netwo
         page.get_by_label("The Pi").select_option("pi01.local")
         page.get_by_role("button", name="Remove from the list").click()
         page.get_by_role("dialog").get_by_role("button", name="Remove").click()
-        expect(page.get_by_role("alert")).to_contain_text("pi01.local stands in inventory.ini, line 4: remove it there")
+        expect(page.get_by_role("alert")).to_contain_text("pi01.local is listed in inventory.ini, line 4: remove it")
     assert path.read_text() == TEXT
 
 

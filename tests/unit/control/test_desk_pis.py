@@ -225,7 +225,7 @@ def test_figures_that_make_no_sense_are_reported(tell: Any, tmp_path: Path, figu
         (tmp_path / f"{name}.json").write_text(json.dumps(made))
     names = ["pi01", "pi02", "pi03"]
     page = tell({name: answer() for name in names}, verified=names)
-    assert "pi02 measured what makes no sense" in page
+    assert "pi02 reported impossible measurements" in page
     assert page.count("It learns.") == 1 and r"a\x1b\x00\udcff" in page
     assert "The tests of pi03 ended before the first check." in page
 

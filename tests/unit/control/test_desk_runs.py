@@ -96,7 +96,7 @@ NOT_OFFERED = [
 def test_only_what_the_desk_offers_can_be_chosen(desk: ServedDesk) -> None:
     for name, chosen in NOT_OFFERED:
         answer = desk.ask(f"/run/{name}", chosen)
-        assert answer.status_code == 409 and re.search("no such choice|Look first", answer.text), (name, chosen)
+        assert answer.status_code == 409 and re.search("choice does not exist|First look", answer.text), (name, chosen)
     assert desk.desk.run is None and desk.desk.database.runs() == []
 
 
@@ -140,7 +140,7 @@ def test_a_reset_is_offered_for_what_was_looked_at_and_asked_once_more(
 ) -> None:
     page, lost = browser_page, [("pi-02", "It has work that is in no collection.", "Collect it.")]
     desk.desk.run = Run("look", {"pi": ""}, "Not finished on all Pis.", "", messages=["pi-01: 3 changes."], lost=lost)
-    assert "Look first" in desk.ask("/run/reset", "pi=pi-01").text
+    assert "First look" in desk.ask("/run/reset", "pi=pi-01").text
     desk.desk.redraw()
     started: list[dict[str, str]] = []
 
@@ -169,7 +169,7 @@ def test_a_reset_can_be_undone_while_it_is_the_last_that_ran(desk: ServedDesk, b
     """With the newest collection of each of its Pis: it says which."""
     page = browser_page
     desk.desk.run = Run("look", {"pi": "pi03.local"}, "Finished.")
-    assert desk.ask("/run/undo", "pi=pi-01").text == "The reset was not the last that ran: choose Restore for each Pi."
+    assert desk.ask("/run/undo", "pi=pi-01").text == "Something else ran since the reset: choose Restore for each Pi."
     desk.answer("pi03.local", {"ada": (None, None)}, "", 3)
     desk.desk.run = Run("reset", {"pi": "", "passwords": "yes", "discard": ""}, "Finished.")
     desk.desk.redraw()
@@ -385,8 +385,8 @@ def test_files_are_handed_out_and_work_is_downloaded_in_the_browser(
     page.get_by_role("button", name="Keep in today’s folder").click()
     expect(page.get_by_role("alert")).to_have_text(
         "“large.pdf” was not kept: a file has at most 64 MB, since it goes to every Pi over the Wi-Fi. "
-        r"“\u202etxt.exe” was not kept, because of the “\u202e” in its name: give it another one. "
-        "“.hidden” was not kept, because of the “.” in its name: give it another one."
+        r"“\u202etxt.exe” was not kept, because its name contains “\u202e”: rename the file. "
+        "“.hidden” was not kept, because its name contains “.”: rename the file."
     )
     [kept] = [folder for name, folder in handouts(desk.desk.folder).items() if re.fullmatch(r"\d{4}-\d\d-\d\d", name)]
     there = {path.name: path.read_text() for path in kept.iterdir()}

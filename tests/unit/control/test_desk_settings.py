@@ -67,7 +67,7 @@ def test_settings_are_changed_and_put_back_in_the_desks_file(path: Path, desk: S
     page.get_by_label("jupyter_port").fill("9001")
     page.get_by_label("students").fill("- ada\n- bo")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Saved. Set up the Pis, so that it holds.")).to_be_visible()
+    expect(page.get_by_text("Saved. Set up the Pis to apply it.")).to_be_visible()
     after = before | {"jupyter_port": 9001, "students": ["ada", "bo"]}
     assert read(desk_file(path)) == after | {"jupyter_https": True}
     https_setting = page.locator(".setting", has_text="jupyter_https")
@@ -93,9 +93,9 @@ def test_every_setting_is_on_the_page_with_its_reason(desk: ServedDesk) -> None:
     assert re.findall('<label for="(.+)">', page)[:3] == ["language", "jupyter_https", "jupyter_port"]
     assert sorted(re.findall('<label for="(.+)">', page)) == sorted(KNOWN)
     assert "{{" not in page and "<strong>The notebook server, a systemd service" in page
-    assert "A notebook&#39;s program that has not been used for this long is ended" in page
+    assert "A notebook&#39;s program that has not been used for this long (in seconds) is ended" in page
     for line in (2, 3):
-        assert page.count(f"It stands in settings.yml, line {line}: change it there.") == 1
+        assert page.count(f"It is set in settings.yml, line {line}: change it there.") == 1
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_every_setting_is_on_the_page_with_its_reason(desk: ServedDesk) -> None:
         ("students", "['{% if x %}']", "a template can only be written"),
         ("students", r'["\x7b{ x }}"]', "a template can only be written"),
         ("system_hostname", "pi07\nansible_user: root", "must be text, of characters that can be printed"),
-        ("jupyter_ca", "/ca", "jupyter_ca stands in settings.yml, line 2: change it there."),
+        ("jupyter_ca", "/ca", "jupyter_ca is set in settings.yml, line 2: change it there."),
         ("ansible_user", "root", "There is no setting ansible_user"),
     ],
 )
@@ -143,7 +143,7 @@ def test_a_table_with_secrets_is_kept_or_written_anew(path: Path) -> None:
 )
 def test_a_file_that_cannot_be_read_is_named_and_left_alone(path: Path, name: str, text: str, where: str) -> None:
     path.with_name(name).write_text(text)
-    said = f"{name}{where} cannot be read: mend it by hand."
+    said = f"{name}{where} cannot be read: repair it by hand."
     desk = Settings(path)
     assert said in desk.draw()
     assert desk.save({"version": desk.version, "jupyter_port": "9001"}) == f"Nothing was saved. {said}"

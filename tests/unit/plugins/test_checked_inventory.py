@@ -76,7 +76,7 @@ def test_a_list_of_the_desks_that_cannot_be_read_is_not_left_out(tmp_path: Path)
     (tmp_path / "i.ini").write_text("[pis]\npi01.local\n", "ascii")
     (tmp_path / "i.desk.yml").write_text("pis:\n  hosts: [\n", "ascii")
     said = refusal(tmp_path / "i.ini", tmp_path / "i.desk.yml")
-    assert "i.desk.yml:3: this is not YAML: mend it by hand." in said
+    assert "i.desk.yml:3: this is not YAML: repair it by hand." in said
 
 
 @pytest.mark.slow
