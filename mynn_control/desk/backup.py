@@ -141,7 +141,7 @@ def check(file: IO[bytes], into: Path | None = None) -> None:
 
 def _check_memory(path: Path) -> None:
     # Open a copy: Database migrates the file, and the desk itself must see the old version.
-    with suppress(SystemExit), tempfile.TemporaryDirectory() as folder:  # a later mynn-pi wrote it
+    with suppress(SystemExit), tempfile.TemporaryDirectory() as folder:  # raised if a later mynn-pi wrote it
         if path.is_file() and not Database(Path(shutil.copy(path, folder))).damaged:
             return
     raise BackupError(_("What the desk remembers is damaged in this backup, or was written by a later mynn-pi."))

@@ -24,7 +24,7 @@ options:
     elements: str
 """
 
-WORD = {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,64}\Z"}  # cannot lead out of a folder
+WORD = {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,64}\Z"}  # no slash, so it is not a path
 TEXT = {"type": "string", "maxLength": 600}
 YES_OR_NO = {"type": "boolean"}
 UNITS = {"type": "array", "items": {"type": "string", "pattern": r"^[a-z0-9@._-]{1,99}\Z"}}

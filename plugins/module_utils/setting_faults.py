@@ -39,7 +39,7 @@ def options() -> dict[str, dict[str, Any]]:
 def known_words() -> set[str]:
     """Return all words in playbooks and roles, but not `student`. No task reads a setting that is not among these."""
     paths = (path for folder in ("playbooks", "roles") for path in (PROJECT / folder).rglob("*.yml"))
-    own = (path for path in paths if not path.name.startswith("settings."))  # settings files are not ours
+    own = (path for path in paths if not path.name.startswith("settings."))  # without the teacher's settings
     return {word for path in own for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))} - {"student"}
 
 
