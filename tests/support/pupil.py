@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from playwright.sync_api import BrowserContext, FloatRect, Locator, Page, ViewportSize, expect
 
-from mynn_control import languages
 from tests.support.browser import DESKTOP, MINUTES, RESTS, assert_accessible, box_of, run_until, touch
 from tests.support.lesson_claims import CLAIMS
 from tests.support.programs import ROOT
@@ -38,28 +37,6 @@ WRITTEN: Mapping[str, Mapping[str, str]] = {
 }
 
 
-class Words:
-    """What pages and programs say in a language, by what they say in English, with its {places}."""
-
-    def __init__(self, code: str = "en") -> None:
-        names = [] if code == "en" else ["mynn", "browser"]
-        self.known = {text: other for name in names for text, other in languages.texts(code, name).items()}
-
-    def __call__(self, text: str) -> str:
-        """Return a text without places."""
-        return str(self.known.get(text, text)).strip("*")
-
-    def like(self, text: str, **places: str) -> re.Pattern[str]:
-        """Return what a text with places looks like. places: those that are known, as patterns."""
-        parts = re.split(r"\{(\w+)\}", self(text))
-        parts[::2] = map(re.escape, parts[::2])
-        parts[1::2] = [places.get(name, ".+?") for name in parts[1::2]]
-        return re.compile("".join(parts))
-
-
-ENGLISH = Words()
-
-
 @dataclass
 class Lesson:
     """A lesson that is open in a tab, and played in one of the ways of SCREENS."""
@@ -67,7 +44,6 @@ class Lesson:
     name: str
     page: Page
     way: str
-    words: Words = ENGLISH
 
     def play(self) -> None:
         """Run every cell, as the lesson asks for it, and look at what it says."""
@@ -94,7 +70,7 @@ class Lesson:
     def end(self) -> Locator:
         """Return what the lesson says at its end. Jupyter adds an empty cell after it."""
         return self.page.locator(
-            ".jp-OutputArea-output", has_text=self.words("**Well done: you have reached the end of this lesson.**")
+            ".jp-OutputArea-output", has_text="Well done: you have reached the end of this lesson."
         )
 
     def output(self, said: str) -> Locator:
@@ -114,18 +90,16 @@ class Lesson:
         self._run(cell)
         self._assert_no_error()
         if "\ncheck(" in source:
-            expect(output).to_contain_text(self.words("Right.") + " ")
+            expect(output).to_contain_text("Right. ")
         self._guess(cell, source)
         results = source.count(".beside(")
         if results:
-            ends = (", and so it is!", ". It is {answer}.")
-            guessed = [self.words.like("You guessed {guess}" + end).pattern for end in ends]
-            expect(output).to_contain_text(re.compile("|".join(guessed)))
-            expect(output).not_to_contain_text(self.words.like("It is {answer}. (You have not guessed.)"))
+            expect(output).to_contain_text(re.compile(r"You guessed .+?(, and so it is!|\. It is .+?\.)"))
+            expect(output).not_to_contain_text("(You have not guessed.)")
         expect(output.locator("img[src^='data:image/svg']")).to_have_count(results + source.count("Watch("))
         if ".plot(axes)" in source:
             expect(output.locator("img[src^='data:image/png']")).to_have_count(1)
-            expect(output).not_to_contain_text(self.words("(You have not drawn a guess.)"))
+            expect(output).not_to_contain_text("(You have not drawn a guess.)")
         expect(output.locator("img:not([alt])")).to_have_count(0)
         if "pad = Pad(" in source:
             self.keep_digits()
@@ -145,7 +119,7 @@ class Lesson:
                 self.page.keyboard.press("Shift+Enter")
             else:
                 cell.locator(".jp-InputPrompt").tap()
-                self.page.get_by_role("button", name=self.words("Run"), exact=True).tap()
+                self.page.get_by_role("button", name="Run", exact=True).tap()
 
         prompt = cell.locator(".jp-InputPrompt")
         before = prompt.inner_text()
@@ -176,29 +150,28 @@ class Lesson:
             square = one.locator(".mynn-guess-square")
             if square.count():
                 self._draw(square, CURVE)
-                expect(one).to_contain_text(self.words("Now run the next cell."))
+                expect(one).to_contain_text("Now run the next cell.")
                 continue
             says = one.locator(".mynn-guess-says")
-            asked = self.words.like("A number from {low} to {high}, then Enter.", low=r"(\S+)")
+            asked = re.compile(r"A number from (\S+) to .+?, then Enter\.")
             lowest = asked.match(says.inner_text())
             assert lowest, says.inner_text()
             focus(one.locator(".mynn-guess-entry"), self.way)
             self.page.keyboard.insert_text(lowest[1])
-            press(one.get_by_role("button", name=self.words("Guess")), self.way)
-            entered = self.words.like("Your guess: {guess}. Now run the next cell.", guess=rf"{lowest[1]}(\s\S+)*")
-            expect(says).to_have_text(re.compile(f"^{entered.pattern}$"))
+            press(one.get_by_role("button", name="Guess"), self.way)
+            entered = rf"^Your guess: {lowest[1]}(\s\S+)*\. Now run the next cell\.$"
+            expect(says).to_have_text(re.compile(entered))
 
     def keep_digits(self) -> None:
         """Draw digits on the pad, and keep each with its label."""
         pad = self.page.locator(".mynn-pad")
         for digit, strokes in DIGITS.items():
             self._draw(pad.locator(".mynn-pad-paper"), strokes)
-            expect(pad.locator(".mynn-pad-says")).to_have_text(self.words.like("This is a {digit}.", digit=str(digit)))
-            button = pad.get_by_title(self.words.like("Keep this drawing as a {digit}", digit=str(digit)))
+            expect(pad.locator(".mynn-pad-says")).to_have_text(f"This is a {digit}.")
+            button = pad.get_by_title(f"Keep this drawing as a {digit}")
             kept = int(button.locator("small").inner_text() or 0)
             press(button, self.way)
-            news = self.words.like("Kept as {digit}.", digit=f".*{digit}")
-            expect(pad.locator(".mynn-pad-kept")).to_contain_text(news)
+            expect(pad.locator(".mynn-pad-kept")).to_contain_text(re.compile(rf"Kept as .*{digit}\."))
             expect(button.locator("small")).to_have_text(str(kept + 1))
 
     def _go_to(self, cell: Locator) -> None:
@@ -288,8 +261,8 @@ def drag(square: Locator, strokes: Strokes) -> None:
 class StartPage:
     """The start page, in a tab that stays open."""
 
-    def __init__(self, page: Page, words: Words = ENGLISH) -> None:
-        self.page, self.words = page, words
+    def __init__(self, page: Page) -> None:
+        self.page = page
         self.browser: BrowserContext = page.context
 
     def card(self, name: str) -> Locator:
@@ -315,7 +288,7 @@ class StartPage:
             press(link, before)
         opened.value.set_viewport_size(SCREENS[way])
         expect(opened.value.locator(".mynn-bar[data-state=idle]")).to_be_visible()
-        return Lesson(name, opened.value, way, self.words)
+        return Lesson(name, opened.value, way)
 
     def end(self, lesson: Lesson) -> None:
         """Save a lesson that is done, close its tab, and end its program on the start page."""
@@ -324,8 +297,8 @@ class StartPage:
         lesson.page.close()
         self.page.bring_to_front()
         card = self.card(lesson.name)
-        expect(card.locator(".done")).to_contain_text(self.words("✓ Done"))
-        end = card.get_by_role("button", name=self.words("End"))
+        expect(card.locator(".done")).to_contain_text("✓ Done")
+        end = card.get_by_role("button", name="End")
         press(end, lesson.way)
         expect(end).to_have_count(0)
-        expect(card.locator("a.open")).to_have_text(self.words("Open again"))
+        expect(card.locator("a.open")).to_have_text("Open again")
