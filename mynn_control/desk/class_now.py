@@ -35,7 +35,7 @@ PROGRAM = {
     "died": {"enum": ["", *DIED]},
     "began": EPOCH,
 }
-# Schema of a notebook server's answer (mynn_server/teacher.py).
+# Schema of a notebook server's answer (mynn_server/status_socket.py).
 ANSWER = CLOSED | of(
     {
         "running": {"type": "array", "items": CLOSED | of(PROGRAM), "maxItems": 50},
