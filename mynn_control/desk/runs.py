@@ -134,7 +134,7 @@ class Run:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                text=True,
+                encoding="utf-8",
                 pass_fds=[writing],
                 start_new_session=True,  # Ctrl-C in the terminal reaches only the desk
             ) as self.process:
