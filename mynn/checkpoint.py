@@ -15,13 +15,13 @@ from mynn.arrays import Floats
 from mynn.errors import NetworkFileError, os_errors_as
 from mynn.files import check_place, replacing
 from mynn.rows import LABELS, PIXELS
-from mynn.words import _, marked
+from mynn.translation import N_, _
 
 FORMAT = "mynn network"  # stored in each file, so that `load` refuses the .npz of another program
 VERSION = 2  # the file format's; raise it with each change
 
 FIELDS = ("wih", "who", "learning_rate", "rule")
-NOT_HERE = marked("the network cannot be saved here ({reason}); choose another file")
+NOT_HERE = N_("the network cannot be saved here ({reason}); choose another file")
 
 Fields = dict[str, Any]
 
@@ -89,7 +89,7 @@ def load(path: str | os.PathLike[str]) -> Fields:
     version = str(saved.get("version"))
     if version != str(VERSION):
         wrong = _("it has version {version}, but this mynn reads version {ours}").format(version=version, ours=VERSION)
-        raise _refused(path, wrong, marked("train it again, or use the mynn that wrote it"))
+        raise _refused(path, wrong, N_("train it again, or use the mynn that wrote it"))
     wih, who = (saved.get(name, np.empty(0)) for name in ("wih", "who"))
     try:
         checks.weights(wih, who)
@@ -115,6 +115,6 @@ def from_browser(sent: bytes) -> tuple[Floats, Floats]:
     return wih, who
 
 
-def _refused(path: str | os.PathLike[str], reason: str, advice: str = marked("save it again")) -> NetworkFileError:
+def _refused(path: str | os.PathLike[str], reason: str, advice: str = N_("save it again")) -> NetworkFileError:
     sentence = _("no network can be read from this file: {reason}; {advice}")
     return NetworkFileError(f"{path}: " + sentence.format(reason=reason, advice=_(advice)))

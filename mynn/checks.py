@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mynn.arrays import Floats
-from mynn.words import _, in_figures
+from mynn.translation import _, in_figures
 
 RULES = ("book", "gradient", "cross-entropy")  # of NeuralNetwork, in kernel.c's order
 LARGEST = 1 << 28  # bytes: limit of each array of weights; some 40,000 hidden nodes

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 
 from mynn.network import NeuralNetwork
-from mynn.words import _
+from mynn.translation import _
 
 
 def damage(network: NeuralNetwork, nodes: int, *, seed: int | None = None) -> NeuralNetwork:

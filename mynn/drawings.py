@@ -15,7 +15,7 @@ from mynn import rows
 from mynn.arrays import Bytes
 from mynn.mnist import LABELS, PIXELS, Examples
 from mynn.rows import NAME as NAME
-from mynn.words import _
+from mynn.translation import _
 
 
 def my_digits(path: str | os.PathLike[str] = NAME) -> Examples:

@@ -6,19 +6,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mynn.words import _, marked
+from mynn.translation import N_, _
 
 # Linux's most common errors, listed for translation: Python passes them on in English.
 REASONS = (
-    marked("no such file or directory"),
-    marked("permission denied"),
-    marked("is a directory"),
-    marked("not a directory"),
-    marked("file name too long"),
-    marked("no space left on device"),
-    marked("disk quota exceeded"),
-    marked("read-only file system"),
-    marked("input/output error"),
+    N_("no such file or directory"),
+    N_("permission denied"),
+    N_("is a directory"),
+    N_("not a directory"),
+    N_("file name too long"),
+    N_("no space left on device"),
+    N_("disk quota exceeded"),
+    N_("read-only file system"),
+    N_("input/output error"),
 )
 
 

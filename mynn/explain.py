@@ -12,14 +12,14 @@ from difflib import get_close_matches
 from html import escape
 from typing import Any
 
-from mynn.words import _, marked
+from mynn.translation import N_, _
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 KINDS = {
     # Translators: such kinds of things take the place of {} in "{} is not a function, ..." and in others like it.
-    "int": marked("a whole number"), "float": marked("a number"), "str": marked("text"), "list": marked("a list"),
-    "tuple": marked("a tuple"), "NoneType": "None", "ndarray": marked("an array"), "numpy.ndarray": marked("an array"),
-    "builtin_function_or_method": marked("a function"),
+    "int": N_("a whole number"), "float": N_("a number"), "str": N_("text"), "list": N_("a list"),
+    "tuple": N_("a tuple"), "NoneType": "None", "ndarray": N_("an array"), "numpy.ndarray": N_("an array"),
+    "builtin_function_or_method": N_("a function"),
 }  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def sentence(error: BaseException, names: dict[str, Any]) -> str:
         return str(error)  # our messages are sentences already
     text = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
     matches = ((re.match(pattern, text), meaning) for pattern, meaning in MEANINGS)
-    unknown = marked("Python stopped here.")
+    unknown = N_("Python stopped here.")
     match, meaning = next(((match, meaning) for match, meaning in matches if match), (None, unknown))
     parts = match.groups() if match else ()
     meaning = _(meaning).format(*(_(KINDS[part]) if part in KINDS else part for part in parts))

@@ -16,7 +16,7 @@ import numpy as np
 from mynn.arrays import Bytes
 from mynn.errors import DataError
 from mynn.rows import LABELS, PIXELS, SIDE
-from mynn.words import _
+from mynn.translation import _
 
 PICTURES, NUMBERS = b"\0\0\x08\x03", b"\0\0\x08\x01"  # magic numbers of a file of pixels, and of labels
 

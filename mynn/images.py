@@ -20,7 +20,7 @@ from scipy import ndimage
 from mynn.arrays import Bytes, Floats
 from mynn.errors import DataError, reason
 from mynn.mnist import SIDE
-from mynn.words import _, marked
+from mynn.translation import N_, _
 
 DIGIT_SIDE = 20  # pixels: MNIST's digits fit into this square
 BARS_SIDE = 18  # pixels: their bars fit into this one
@@ -35,7 +35,7 @@ FAINTEST = 0.25  # fraction of the strongest ink from which a pixel belongs to t
 SMALLEST = 20  # pixels: least area of a digit's largest piece, after shrinking
 PIECES = 12  # most pieces of a digit, since a pen leaves gaps; more are dirt
 
-_NOTHING = marked("no digit can be seen in this picture; draw one, dark on light paper, with paper all around it")
+_NOTHING = N_("no digit can be seen in this picture; draw one, dark on light paper, with paper all around it")
 
 
 def read_image(path: str | os.PathLike[str]) -> Bytes:

@@ -15,7 +15,7 @@ import anywidget
 from IPython.display import display
 
 from mynn.lesson.notebook import show_html
-from mynn.words import browser_catalog
+from mynn.translation import browser_catalog
 
 # Jupyter's error message is bare text in the widget's place, which has no child element then: :has() detects that. CSS
 # writes our sentence. In an untrusted notebook, Jupyter removes the style, and only an empty paragraph is left.
@@ -35,7 +35,7 @@ _IMPORT = re.compile(r"^import .*\n", re.MULTILINE)
 
 def script(path: Path, *shared: str) -> str:
     """Bundle a widget's script with the shared ones, without imports: its module has no URL to resolve them against."""
-    modules = [*(_HERE / name for name in ("words.js", "live.js", *shared)), path]
+    modules = [*(_HERE / name for name in ("translation.js", "live.js", *shared)), path]
     return "".join(_IMPORT.sub("", module.read_text(encoding="utf-8")) for module in modules)
 
 

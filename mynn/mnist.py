@@ -29,7 +29,7 @@ from mynn.files import replacing
 from mynn.rows import LABELS as LABELS
 from mynn.rows import PIXELS as PIXELS
 from mynn.rows import SIDE as SIDE
-from mynn.words import _, language, marked
+from mynn.translation import N_, _, language
 
 _NUMBERS = 1 + PIXELS  # per line
 _LONGEST = 100_000  # most bytes read as one line: a valid line has up to 3,140
@@ -137,7 +137,7 @@ def read_csv(path: str | os.PathLike[str], limit: int | None = None) -> Examples
     if limit is not None:
         checks.whole("limit", limit)
     path = Path(path)
-    missing = marked("{reason}; set MNIST_DIR to the folder of MNIST, which `mynn mnist FOLDER` makes")
+    missing = N_("{reason}; set MNIST_DIR to the folder of MNIST, which `mynn mnist FOLDER` makes")
     with os_errors_as(missing, path=path):
         changed = path.stat().st_mtime_ns
         rows = load(path, limit)

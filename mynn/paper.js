@@ -4,7 +4,7 @@
 import { frame } from "./frame.js";
 import { add, addButton, addSvg, onStrokes } from "./live.js";
 import { SIDE, strongest } from "./network.js";
-import { _, inFigures, withArticle } from "./words.js";
+import { _, inFigures, withArticle } from "./translation.js";
 
 const SHEET = 560; // side of the sheet, in SVG units
 const PEN = 48; // width of a line, in SVG units: after framing about as in MNIST

@@ -24,7 +24,7 @@ from mynn.files import replacing
 from mynn.mnist import SIDE, targets_for
 from mynn.network import NeuralNetwork
 from mynn.png import png_source
-from mynn.words import _, in_figures
+from mynn.translation import _, in_figures
 
 Lines = Mapping[str, tuple[ArrayLike, ArrayLike]]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mynn.errors import DataError, os_errors_as
 from mynn.files import PATIENCE, locked, replacing
-from mynn.words import _, in_figures, marked
+from mynn.translation import N_, _, in_figures
 
 SIDE = 28  # a digit is 28 x 28 pixels
 PIXELS = SIDE * SIDE
@@ -35,7 +35,7 @@ def read(path: Path) -> list[bytes]:
 
     Raise DataError if it cannot be read, or is far too large.
     """
-    with os_errors_as(marked("{reason}; rename it to start a new one"), path=path):
+    with os_errors_as(N_("{reason}; rename it to start a new one"), path=path):
         try:
             with path.open("rb") as file:
                 content = file.read(LONGEST * MOST + 1)
@@ -70,7 +70,7 @@ def change(path: Path, changed: Callable[[list[bytes]], list[bytes]]) -> int:
 
     The file is written whole or not at all. Raise DataError if it cannot be.
     """
-    sentence = marked("{reason}, so the drawing is not kept; free some space, or ask your teacher")
+    sentence = N_("{reason}, so the drawing is not kept; free some space, or ask your teacher")
     with os_errors_as(sentence, path=path), locked(path.parent, PATIENCE):
         old = read(path)
         new = changed(old)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from mynn import checks, kernel
 from mynn.arrays import Floats, Integers
 from mynn.mnist import Examples, scale, targets_for
-from mynn.words import _, marked
+from mynn.translation import N_, _
 
 
 class Network(Protocol):
@@ -36,10 +36,10 @@ Pair = tuple[ArrayLike, int]  # inputs, shape (input_nodes,), and label
 Arrays = tuple[NDArray[Any], Integers]  # rows, shape (n, input_nodes), of pixels (bytes) or inputs; labels, shape (n,)
 
 _BY_KERNEL, _BY_NUMPY = 2000, 100  # examples between two calls of `progress`
-_EXPECTED = marked(
+_EXPECTED = N_(
     "examples must be Examples, a list of pairs (inputs, label), or arrays of inputs and labels, not {value}"
 )
-_ALIKE = marked(
+_ALIKE = N_(
     "examples must be Examples, a list of pairs (inputs, label), or arrays of inputs and labels,"
     " all inputs of the same length; the first is {value}"
 )
@@ -69,7 +69,7 @@ def fit(
     other's work.
     """
     rows, right = _arrays(examples, labels)
-    checks.whole(marked("the number of epochs"), epochs)
+    checks.whole(N_("the number of epochs"), epochs)
     checks.weights(network.wih, network.who)
     random = np.random.default_rng(seed)
     count, size = len(rows), _BY_KERNEL if _kernel_serves(network) else _BY_NUMPY

@@ -27,7 +27,7 @@ from mynn.errors import DataError, os_errors_as
 from mynn.files import write_text
 from mynn.mnist import LABELS, PIXELS, Examples, require_digits, targets_for
 from mynn.network import NeuralNetwork
-from mynn.words import _, in_figures, marked
+from mynn.translation import N_, _, in_figures
 
 FILE = "on_the_wall.json"  # in the notebook's folder
 LARGEST = 32 * 1024  # most bytes of that file; the fullest takes 22,000
@@ -98,7 +98,7 @@ def take_down() -> None:
     if not _is_there(path):
         print(_("Nothing of yours is on the wall."))
         return
-    with os_errors_as(marked("{reason}; delete the file in the list of your files"), path=path):
+    with os_errors_as(N_("{reason}; delete the file in the list of your files"), path=path):
         path.unlink()
     print(_("It is off the wall; within seconds, the class no longer sees it."))
 
@@ -256,7 +256,7 @@ def _is_there(path: Path) -> bool:
 def _write(path: Path, text: str) -> None:
     """Write the file, whole or not at all. Raise DataError if the path holds anything but an entry."""
     _is_there(path)
-    with os_errors_as(marked("{reason}; make room, and run this again"), path=path):
+    with os_errors_as(N_("{reason}; make room, and run this again"), path=path):
         write_text(path, text)
 
 

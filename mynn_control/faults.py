@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.linux import SHORT
-from mynn_control.words import _
+from mynn_control.translation import _
 
 HOT = 80  # °C at which a Pi slows itself down
 CLOCK = 600  # seconds that a Pi's clock may be slow

@@ -33,7 +33,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import HOST_LABEL
 from mynn_control.own_files import load_inventory
-from mynn_control.words import _, marked
+from mynn_control.translation import N_, _
 
 OURS = "_mynn-pi._tcp.local."
 # Ours, and services that other Pis may announce but printers and televisions do not.
@@ -46,7 +46,7 @@ HOST_NAME = re.compile(rf"(?=.{{1,247}}\Z)({HOST_LABEL}\.)*(?!\d+\Z){HOST_LABEL}
 NOT_A_PI = {"all", "localhost", "pis", "ungrouped"}
 MOST = 500  # answers; an attacker may send thousands
 SECONDS = 5  # to wait for answers
-SILENCE = marked(
+SILENCE = N_(
     "No Pi answered. Check that they have been on for two minutes, and are on this computer's network. Some school"
     " networks isolate Wi-Fi devices: then ask the administrator for the Pis' addresses."
 )

@@ -23,7 +23,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.system import desks_summar
 from mynn.files import write_text
 from mynn_control.desk.database import Database, Seat
 from mynn_control.render import render
-from mynn_control.words import _, marked, ngettext
+from mynn_control.translation import N_, _, ngettext
 
 A_SHEET = 14  # labels per sheet
 
@@ -41,8 +41,8 @@ class Paper:
 
 
 PAPERS = [
-    Paper("A4", (210, 297), (99.06, 38.1), (4.67, 15.15), 2.54, marked("99.1 × 38.1 mm")),
-    Paper("Letter", (215.9, 279.4), (101.6, 33.867), (3.969, 21.167), 4.763, marked("4 × 1⅓ inches")),
+    Paper("A4", (210, 297), (99.06, 38.1), (4.67, 15.15), 2.54, N_("99.1 × 38.1 mm")),
+    Paper("Letter", (215.9, 279.4), (101.6, 33.867), (3.969, 21.167), 4.763, N_("4 × 1⅓ inches")),
 ]
 
 

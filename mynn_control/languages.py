@@ -28,8 +28,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from mynn.files import replacing
-from mynn.words import CATALOGS, LANGUAGES
-from mynn_control import lesson_words, page_words, words
+from mynn.translation import CATALOGS, LANGUAGES
+from mynn_control import lesson_messages, page_messages, translation
 from mynn_control.translation_faults import faults
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,10 +42,10 @@ SOURCES = {
     "browser": [
         ("mynn/**.js", "javascript"),
         ("mynn_server/page/**.js", "javascript"),
-        ("mynn_server/page/*.html", "mynn_control.page_words:messages"),
-        ("mynn_server/page/try/*.html", "mynn_control.page_words:messages"),
+        ("mynn_server/page/*.html", "mynn_control.page_messages:messages"),
+        ("mynn_server/page/try/*.html", "mynn_control.page_messages:messages"),
     ],
-    "lessons": [("notebooks/*.ipynb", "mynn_control.lesson_words:messages")],
+    "lessons": [("notebooks/*.ipynb", "mynn_control.lesson_messages:messages")],
     "desk": [
         ("mynn_control/**.py", "python"),
         (TEMPLATES, "jinja2.ext:babel_extract"),
@@ -58,7 +58,7 @@ PAGES, NOTEBOOKS = ROOT / "mynn_server/page", ROOT / "notebooks"
 FIGURES, CELLS = re.compile(r"(?<=>)\d[\d.± ]*(?=<)"), re.compile(r"(?<=\|)[ *]*\d[\d.±%* ]*(?=\|)")
 PLACE = re.compile(r"\{\w+\}")
 OPTIONS = {TEMPLATES: {"newstyle_gettext": "true", "trimmed": "true", "silent": "false"}}
-KEYWORDS = {"_": None, "gettext": None, "marked": None, "ngettext": (1, 2), "on": (2,)}  # `on` is in explain.py
+KEYWORDS = {"_": None, "gettext": None, "N_": None, "ngettext": (1, 2), "on": (2,)}  # `on` is in explain.py
 
 
 def sources(name: str) -> Catalog:
@@ -123,11 +123,11 @@ def check() -> int:
     for code in TRANSLATED:
         catalogs = {f"{name}.po": read(code, name) for name in (*SOURCES, "teach")}
         pairs = [(name, *pair) for name, one in catalogs.items() for _, both in messages(one) for pair in both]
-        left = Counter(name for name, _, translation in pairs if not translation)
+        left = Counter(name for name, _, text in pairs if not text)
         where = "".join(f", {count} missing in {name}" for name, count in left.items())
         print(f"{code}: {len(pairs) - left.total()} of {len(pairs)} texts are translated{where}")
-        for name, source, translation in pairs:
-            for fault in faults(source, translation) if translation else []:
+        for name, source, text in pairs:
+            for fault in faults(source, text) if text else []:
                 print(f"  {name}, “{source[:60]}”: {fault}")
                 wrong += 1
     return wrong
@@ -149,7 +149,7 @@ def built(code: str) -> dict[Path, bytes]:
     browser, lessons = texts(code, "browser"), texts(code, "lessons")
     made = {
         CATALOGS / f"{code}.mo": compiled(read(code, "mynn")),
-        words.CATALOGS / f"{code}.mo": compiled(read(code, "desk")),
+        translation.CATALOGS / f"{code}.mo": compiled(read(code, "desk")),
         CATALOGS / f"{code}.js": script(code, texts(code, "browser", "mynn/")),
         MANUAL / code / "LC_MESSAGES/teach.mo": compiled(read(code, "teach")),
     }
@@ -197,14 +197,16 @@ def script(code: str, browser: Mapping[str, str | list[str]]) -> bytes:
 
 def html(page: Path, browser: Mapping[str, str | list[str]], code: str) -> bytes:
     """Return a page in a language."""
-    other = page_words.translated(page.read_text(encoding="utf-8"), lambda text: str(browser.get(text, text)))
+    other = page_messages.translated(page.read_text(encoding="utf-8"), lambda text: str(browser.get(text, text)))
     other = with_commas(FIGURES, other)
     return other.replace('<html lang="en-GB">', f'<html lang="{code}">').encode()
 
 
 def lesson(notebook: Path, known: Mapping[str, str | list[str]]) -> bytes:
     """Return a lesson in a language, as a notebook file."""
-    other = lesson_words.translated(json.loads(notebook.read_bytes()), lambda text, _kind: str(known.get(text, text)))
+    other = lesson_messages.translated(
+        json.loads(notebook.read_bytes()), lambda text, _kind: str(known.get(text, text))
+    )
     for cell in other["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = [with_commas(CELLS, line) for line in cell["source"]]

@@ -12,7 +12,7 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 
 from mynn.files import write_text
-from mynn_control.words import _
+from mynn_control.translation import _
 
 HEAD = "# The desk writes this file, and what you write here is lost. Your own is {name} beside it.\n"
 ALIAS = (yaml.AliasToken, yaml.AnchorToken)

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable_lines
-from mynn_control.words import _, colon, in_figures, language, ngettext, safe
+from mynn_control.translation import _, colon, in_figures, language, ngettext, safe
 
 
 def shown(text: str) -> str:
@@ -58,7 +58,7 @@ def render(name: str, parts: dict[str, Any]) -> str:
     return ENVIRONMENT.get_template(f"{name}.html.j2").render(parts)
 
 
-def marked(text: str) -> Markup:
+def with_buttons(text: str) -> Markup:
     """Return a sentence as HTML: commands in backquotes become names of the desk's buttons, or else code."""
     return Markup(re.sub("`(.*?)`", _command, str(escape(shown(text)))))
 
@@ -68,4 +68,4 @@ def _command(found: re.Match[str]) -> str:
     return f"<em>{escape(_(label))}</em>" if label else f"<code>{found[1]}</code>"
 
 
-for_templates(colon, marked)
+for_templates(colon, with_buttons)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mynn.files import write_text
-from mynn_control.words import _
+from mynn_control.translation import _
 
 HOLDS, FAILS, NOT_ASKED = "holds", "fails", "not asked"
 

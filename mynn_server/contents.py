@@ -18,12 +18,12 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 from tornado.web import HTTPError
 
 from mynn.files import replacing
-from mynn.words import _, marked
+from mynn.translation import N_, _
 from mynn_server import output_store
 from mynn_server.settings import LARGEST_REQUEST
 
 FULL = 32 << 20  # bytes: the card is full below this, since a save writes the new notebook beside the old one
-CARD_FULL = marked("The Pi’s card is full. Delete files that you do not need, or ask your teacher; then save again.")
+CARD_FULL = N_("The Pi’s card is full. Delete files that you do not need, or ask your teacher; then save again.")
 
 
 def card_full(folder: Path) -> str:

@@ -14,7 +14,7 @@ from tornado.web import HTTPError
 from traitlets import Unicode
 from traitlets.config import Configurable
 
-from mynn.words import _, marked
+from mynn.translation import N_, _
 from mynn_server import federated, status_socket
 from mynn_server.credentials import status_socket_name
 from mynn_server.forking import parent
@@ -39,8 +39,8 @@ LOGO = "@jupyter-notebook/application-extension:logo"
 OURS = {"name": "mynn", "load": "../../../start/extension.js", "extension": "./extension"}
 READ = 300  # seconds to receive a request that is too large, or comes without sign-in
 UPLOAD = 3600  # seconds to receive a student's request: 64 MB at 20 kB a second
-TOO_LARGE = marked("This is larger than {size} MB. Clear outputs of cells that show much, and save again.")
-SIGNED_OUT = marked("You are not signed in any more. Sign in to this Pi in another tab, and save here again.")
+TOO_LARGE = N_("This is larger than {size} MB. Clear outputs of cells that show much, and save again.")
+SIGNED_OUT = N_("You are not signed in any more. Sign in to this Pi in another tab, and save here again.")
 
 
 class Classroom(Configurable):

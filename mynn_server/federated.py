@@ -40,7 +40,7 @@ from jupyter_server.base.handlers import APIHandler
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, authenticated
 
-from mynn.words import _
+from mynn.translation import _
 from mynn_server.rate_limit import PAUSE, TooManyError, rate_limited
 
 NUMBERS = (784 + 10) * 50

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 
-from mynn.words import _
+from mynn.translation import _
 
 LARGEST = 4 << 20  # bytes: 1,300 hidden nodes
 TESTED = 1000  # digits, the same that the page /try/ tests with

@@ -15,17 +15,17 @@ from typing import Any
 
 from ipykernel.ipkernel import IPythonKernel
 
-from mynn.words import _, in_figures, marked
+from mynn.translation import N_, _, in_figures
 from mynn_server.outputs import ADDED, Message, overwritten, place_of, settle
 
 EVERY = 0.2  # seconds between two batches of outputs
 FIRST, LATEST = 30_000, 6_000  # characters of a cell's text that are kept
 MOST, LARGEST = 40, 1_000_000  # a cell's other outputs (JupyterLab folds those after the 49th), and their bytes
 RUNS = 20  # latest runs of cells that are remembered
-TEXT_LEFT_OUT = marked(
+TEXT_LEFT_OUT = N_(
     "[{count} characters are left out here. Of what a cell prints, only the beginning and the end are kept.]"
 )
-OUTPUTS_LEFT_OUT = marked(
+OUTPUTS_LEFT_OUT = N_(
     "[{count} more outputs are left out. A cell can show {shown} of them, or less if they are large.]"
 )
 LIMITED = ("stream", "display_data", "execute_result", "update_display_data", "clear_output")

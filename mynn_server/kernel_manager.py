@@ -13,18 +13,18 @@ from typing import Any
 from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpec, KernelSpecManager
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
-from mynn.words import marked
+from mynn.translation import N_
 from mynn_server import output_store
 from mynn_server.language import is_ours
 from mynn_server.linux import killed_for_memory
 
 RESTART = 120  # seconds to wait for a kernel that is being restarted
 # Stored in English and translated for each page; for the desk, status_socket.py replaces them by codes.
-OUT_OF_MEMORY = marked(
+OUT_OF_MEMORY = N_(
     "This lesson’s program needed more memory than is left, so the Pi stopped it. "
     "End other lessons on the start page, then run this one again from the top."
 )
-STOPPED = marked("This lesson’s program stopped unexpectedly and was started again. Run the lesson again from the top.")
+STOPPED = N_("This lesson’s program stopped unexpectedly and was started again. Run the lesson again from the top.")
 ROOT_FOLDER: Any = ""  # the folder of the server's files, as Jupyter's path
 # If memory is short, Linux kills kernels before the server. -s: a broken package in the student's home stops no kernel.
 CHOOM = ("/usr/bin/choom", "--adjust", "500", "--")

@@ -1,6 +1,6 @@
 """Language of a student's pages and kernels: the class's default, until the student chooses on the start page.
 
-It is an environment variable of the server, read by `mynn.words` at once and inherited by each new kernel.
+It is an environment variable of the server, read by `mynn.translation` at once and inherited by each new kernel.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mynn.files import write_text
-from mynn.words import LANGUAGES, VARIABLE
+from mynn.translation import LANGUAGES, VARIABLE
 from mynn_server.linux import read_regular
 
 CHOICE = ".language"  # in the student's folder

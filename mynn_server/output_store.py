@@ -18,13 +18,13 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado.web import HTTPError, authenticated
 from traitlets.log import get_logger
 
-from mynn.words import _, marked
+from mynn.translation import N_, _
 from mynn_server.outputs import Message, Outputs
 
 LARGEST = 4 << 20  # bytes per cell; a kernel may hold twice that
 RETRY, USUAL = 10, 100  # milliseconds between tries to connect: a new kernel's first cell may run at once
 MOST = 1000  # runs per kernel
-TOO_LARGE = marked("[What this cell showed while its page was closed was too large to be kept.]")
+TOO_LARGE = N_("[What this cell showed while its page was closed was too large to be kept.]")
 KERNEL = re.compile(r"[0-9a-f-]{36}")
 NOT_AS_EXPECTED = (LookupError, TypeError, ValueError, AttributeError)
 

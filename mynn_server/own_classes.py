@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mynn import rows
 from mynn.errors import DataError
-from mynn.words import _
+from mynn.translation import _
 
 NAME = "my_signs.csv"
 MOST = 500  # drawings in the file, and changes at once

@@ -9,14 +9,14 @@ from contextlib import suppress
 from jupyter_server.base.handlers import JupyterHandler
 from tornado.web import HTTPError, authenticated
 
-from mynn.words import _, language
+from mynn.translation import _, language
 from mynn_server.try_files import FOLDER, MYNN, POLICY, in_language
 
 FILES = {
     path.relative_to(FOLDER).as_posix(): path
     for path in (*FOLDER.iterdir(), *(FOLDER / "pictures").iterdir())
     if path.is_file()
-} | {name: MYNN / name for name in ("words.js", "catalog.js")}
+} | {name: MYNN / name for name in ("translation.js", "catalog.js")}
 
 
 class StartPage(JupyterHandler):

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mynn.words import _
+from mynn.translation import _
 
 PAUSE = 2  # seconds of delay after a wrong secret
 MOST_WAITING = 32  # secrets per network

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mynn.words import _, language, marked
+from mynn.translation import N_, _, language
 from mynn_server import try_files
 from mynn_server.language import recall
 
@@ -64,9 +64,9 @@ PAGE = """<!DOCTYPE html>
 <p>%s
 </html>
 """
-TITLE, HEADING = marked("Starting"), marked("Your Pi is starting")
-READY = marked("It is ready in about {count} seconds. This page reloads by itself.")
-MEANWHILE = marked('<a href="/try/">Try it</a> meanwhile: draw a digit, and a network in your own browser reads it.')
+TITLE, HEADING = N_("Starting"), N_("Your Pi is starting")
+READY = N_("It is ready in about {count} seconds. This page reloads by itself.")
+MEANWHILE = N_('<a href="/try/">Try it</a> meanwhile: draw a digit, and a network in your own browser reads it.')
 
 
 def is_for_a_page(head: bytes) -> bool:

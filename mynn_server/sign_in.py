@@ -16,10 +16,10 @@ from tornado.httputil import HTTPServerRequest
 from tornado.iostream import IOStream
 from tornado.web import RequestHandler, decode_signed_value
 
-from mynn.words import _, language, marked
+from mynn.translation import N_, _, language
 from mynn_server.rate_limit import PAUSE, TooManyError, network_of, rate_limited, spellings
 
-WRONG = marked("That is not this Pi’s password: it is on the label.")
+WRONG = N_("That is not this Pi’s password: it is on the label.")
 LARGEST_OF_STRANGERS = 64 << 10  # bytes of a request before sign-in: room for a password
 MOST_CONNECTIONS = 256  # per network, which with IPv6 is the whole class; a browser opens six for a page
 IDLE = 60  # seconds until a connection without a request is closed

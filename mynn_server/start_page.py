@@ -20,7 +20,7 @@ from tornado.web import HTTPError, authenticated
 
 from mynn import tasks
 from mynn.outline import NOT_AS_EXPECTED, outline
-from mynn.words import LANGUAGES, _, language, lessons_folder
+from mynn.translation import LANGUAGES, _, language, lessons_folder
 from mynn_server.contents import card_full
 from mynn_server.kernel_manager import running
 from mynn_server.language import choose, is_ours

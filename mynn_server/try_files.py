@@ -13,7 +13,7 @@ from pathlib import Path
 
 import mynn
 from mynn.files import networks_folder
-from mynn.words import language
+from mynn.translation import language
 
 FOLDER, MYNN, READY = Path(__file__).parent / "page", Path(mynn.__file__).parent, networks_folder() / "try"
 PAGE = FOLDER / "try"

@@ -32,7 +32,7 @@ from tornado.web import HTTPError, authenticated
 
 from mynn import rows
 from mynn.errors import DataError
-from mynn.words import _, in_figures, marked, ngettext
+from mynn.translation import N_, _, in_figures, ngettext
 from mynn_server import keep_network, own_classes
 from mynn_server.kernel_manager import COMMAND
 from mynn_server.linux import memory
@@ -41,7 +41,7 @@ from mynn_server.try_files import CHUNK, TAKEN, find
 MOST_DRAWINGS = 500  # in one request
 LEAST_FREE = 60  # MB: for a program with numpy
 PATIENCE = 120  # seconds for that program; a Pi Zero takes about ten
-NO_MEMORY = marked("The Pi has too little memory for this now. End a lesson on the start page, then keep it again.")
+NO_MEMORY = N_("The Pi has too little memory for this now. End a lesson on the start page, then keep it again.")
 
 
 class TryPage(JupyterHandler):

@@ -15,7 +15,7 @@ import numpy as np
 
 from mynn.lesson import done
 from mynn.lesson.notebook import in_a_notebook
-from mynn.words import _
+from mynn.translation import _
 
 CLOSE = 1e-6  # relative tolerance for numbers: allows for rounding by the computer and the student
 

@@ -2,7 +2,7 @@
 // mouse or finger.
 
 import { add, addButton, addSvg, leaveByEscape, onStrokes } from "../live.js";
-import { _, language } from "../words.js";
+import { _, language } from "../translation.js";
 
 const [WIDTH, HEIGHT] = [480, 300];
 const [LEFT, RIGHT, TOP, BOTTOM] = [64, 20, 14, 54]; // margins around the plot

@@ -10,7 +10,7 @@ import numpy as np
 from mynn.lesson.notebook import show_html
 from mynn.mnist import SIDE
 from mynn.png import plot_source
-from mynn.words import _, in_figures, ngettext
+from mynn.translation import _, in_figures, ngettext
 
 MOST = 20  # pictures, bars or texts that are listed
 

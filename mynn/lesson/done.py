@@ -14,7 +14,7 @@ from mynn.files import PATIENCE, locked, write_text
 from mynn.lesson.notebook import show_markdown
 from mynn.outline import outline
 from mynn.tasks import FILE, Answer, Finished, Record
-from mynn.words import _, in_figures, lessons_folder
+from mynn.translation import _, in_figures, lessons_folder
 
 
 def answered(task: str, *, right: bool, typed: str) -> None:

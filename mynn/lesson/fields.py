@@ -9,7 +9,7 @@ from typing import Any
 import traitlets
 
 from mynn.live import Live, script
-from mynn.words import _
+from mynn.translation import _
 
 _HERE = Path(__file__).parent
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mynn.lesson.notebook import in_a_notebook, ipython, show_svg
-from mynn.words import _, in_figures
+from mynn.translation import _, in_figures
 
 _earlier: dict[tuple[str, str], Any] = {}  # (field class, question) -> guess
 

@@ -8,7 +8,7 @@ from mynn.errors import DataError, NetworkFileError
 from mynn.files import networks_folder
 from mynn.mnist import LABELS, PIXELS, Examples, mnist_folder, read_csv
 from mynn.network import NeuralNetwork
-from mynn.words import _, in_figures
+from mynn.translation import _, in_figures
 
 OWN = "my_network.npz"  # saved by the student, in the notebook's folder
 CARDS = "digits.npz"  # installed on the card, in networks_folder()

@@ -1,7 +1,7 @@
 // The browser's part of NumberField (fields.py): an input for a number.
 
 import { add, addButton, leave, leaveByEscape } from "../live.js";
-import { _, inFigures, language } from "../words.js";
+import { _, inFigures, language } from "../translation.js";
 
 function render({ model, el }) {
   const [low, high, unit] = ["low", "high", "unit"].map((name) => model.get(name));

@@ -17,7 +17,7 @@ from mynn.lesson.notebook import in_a_notebook, show_svg
 from mynn.mnist import SIDE, named
 from mynn.png import png_source
 from mynn.training import Network
-from mynn.words import _, in_figures
+from mynn.translation import _, in_figures
 
 PAUSE = 0.2  # least time between two drawings, seconds: a browser shows no more
 SHARE = 20  # pause per drawing time: about 5 % goes to drawing, and as much to sending on the same processor

@@ -18,7 +18,7 @@ from mynn.checkpoint import for_browser
 from mynn.errors import DataError
 from mynn.mnist import LABELS, PIXELS, named, require_digits, scale
 from mynn.network import NeuralNetwork
-from mynn.words import _, in_figures, marked, ngettext
+from mynn.translation import N_, _, in_figures, ngettext
 
 try:
     import traitlets
@@ -30,7 +30,7 @@ except ImportError:
     ) from None
 
 # Translators: two lines on a phone, like every message here.
-FIRST = marked("Draw a digit, then press the button that says which it was.")
+FIRST = N_("Draw a digit, then press the button that says which it was.")
 
 
 class Pad(Live):

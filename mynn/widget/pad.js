@@ -4,7 +4,7 @@
 import { add, addButton, leaveByEscape } from "../live.js";
 import { Network, SIDE, scale } from "../network.js";
 import { HELP, addBars, calmly, eye, inWords, paper, seen } from "../paper.js";
-import { _, language, withArticle } from "../words.js";
+import { _, language, withArticle } from "../translation.js";
 
 const PATIENCE = 3000; // milliseconds to wait for the program's answer before the pad shows BUSY
 const BUSY = _("No answer yet. Wait, or run this lesson again."); // two lines on a phone, like every message

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mynn_control.render import render
-from mynn_control.words import _, marked
+from mynn_control.translation import N_, _
 from mynn_server.rate_limit import PAUSE, TooManyError, network_of, rate_limited, spellings
 
 COOKIE = "desk"
@@ -37,7 +37,7 @@ MOST_CONNECTIONS, MOST_OF_ALL = 32, 500  # per computer (a browser opens six), a
 IDLE = 20  # seconds for a whole request to arrive; in an upload, for its next chunk
 RESTORE, HANDOUT = "/restore", "/handout/"  # paths for uploads: of a backup, and of files to hand out
 PUBLIC = ("/static/", "/sign-in")  # prefixes of paths that need no password
-WRONG = marked("That is not the desk’s password. It is in this-pi.txt on its card, and on a screen connected to it.")
+WRONG = N_("That is not the desk’s password. It is in this-pi.txt on its card, and on a screen connected to it.")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

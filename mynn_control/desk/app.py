@@ -29,7 +29,7 @@ from mynn_control.desk import backup, work
 from mynn_control.desk.access import HANDOUT, RESTORE, AccessControl, HttpConnection, LimitedSocket, NetworkSettings
 from mynn_control.desk.pages import AskPasswordError, Desk, Form
 from mynn_control.labels import PAPERS
-from mynn_control.words import _
+from mynn_control.translation import _
 
 HOST = "127.0.0.1"  # other computers cannot reach it
 PORT = 8900

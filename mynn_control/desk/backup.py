@@ -20,7 +20,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk import runs
 from mynn_control.desk.database import Database
 from mynn_control.own_files import desk_file
-from mynn_control.words import _
+from mynn_control.translation import _
 
 LARGEST = 4 << 30  # bytes of a backup, packed and unpacked
 AT_ONCE = 64 << 10  # bytes per read: enough for tarfile, which copies a file in pieces of 16 kB

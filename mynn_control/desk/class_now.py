@@ -19,13 +19,13 @@ from mynn_control.desk.database import Seat
 from mynn_control.desk.monitor import NOT_SET_UP, STRANGE_KEY, Answers
 from mynn_control.render import render
 from mynn_control.report_schemas import CLOSED, by_name, of
-from mynn_control.words import _, marked
+from mynn_control.translation import N_, _
 from mynn_server.status_stream import STRANGER
 
 QUIET = 10  # minutes without a run of a cell, after which the page says so
 LONGEST = 600  # minutes at a task: a longer time means a wrong clock
 MARKS = {True: "✔", False: "✘", None: "·"}  # per task: right, tried, untouched
-DIED = {"memory": marked("{lesson} ran out of memory."), "stopped": marked("{lesson} stopped unexpectedly.")}
+DIED = {"memory": N_("{lesson} ran out of memory."), "stopped": N_("{lesson} stopped unexpectedly.")}
 MEGABYTES = {"type": "integer", "minimum": 0, "maximum": 1 << 20}
 EPOCH = {"type": "integer", "minimum": 0, "maximum": 1 << 40}
 PROGRAM = {

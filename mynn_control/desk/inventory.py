@@ -20,7 +20,7 @@ from mynn_control.desk.connections import connections
 from mynn_control.desk.runs import Fleet
 from mynn_control.find import Proposal, is_host_name, is_reachable, proposals, search
 from mynn_control.own_files import RefusedError, desk_file, load_inventory, migrate, modified, parse, place, read, write
-from mynn_control.words import _, safe
+from mynn_control.translation import _, safe
 
 MOST = 100  # computers found in a search that are shown
 PIS = re.compile(r"(?ms)^\[pis\]\n(.*?)(?=^\[|\Z)")  # the section [pis] of an INI inventory

@@ -22,7 +22,7 @@ from mynn_control.desk.connections import PROMPT, Connection, connections
 from mynn_control.desk.runs import Fleet
 from mynn_control.own_files import modified
 from mynn_control.report_schemas import CLOSED, of
-from mynn_control.words import marked
+from mynn_control.translation import N_
 from mynn_server.status_stream import VERSION
 
 PAUSE = 0.3  # seconds between checks for changed files and new answers
@@ -31,8 +31,8 @@ INTERVAL = 1.0  # seconds between a Pi's lines: limits the load of a Pi that pri
 TIMEOUT = 60.0  # seconds for a Pi's program to begin (a Pi Zero is slow), or to end
 RETRY_SET_UP = 30.0  # seconds until a Pi that is not set up is asked again
 LINES = 200  # most lines of greetings, and of errors, that a Pi may print
-PASSWORD_WANTED = marked("sudo on the Pis wants a password before the desk can ask them what the class does.")
-NO_PI = marked("There is no Pi in the list yet: find yours, or add them by name, on the tab Pis.")
+PASSWORD_WANTED = N_("sudo on the Pis wants a password before the desk can ask them what the class does.")
+NO_PI = N_("There is no Pi in the list yet: find yours, or add them by name, on the tab Pis.")
 STRANGE_KEY = re.compile("host key|identification has changed", re.I)  # from errors of mitogen and ssh
 NOT_SET_UP = "it has no mynn-pi of this version"
 NO_PROGRAM = re.compile("No module named|command not found|No such file")  # from errors of Python, sudo and the shell

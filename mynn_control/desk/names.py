@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from mynn_control.desk.database import Seat
 from mynn_control.render import render
-from mynn_control.words import _
+from mynn_control.translation import _
 
 LONGEST = 60  # characters
 # Allowed besides letters, marks and numbers. No name can begin a formula or a new column in a spreadsheet.

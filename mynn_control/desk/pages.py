@@ -16,7 +16,7 @@ from ansible.errors import AnsibleError
 
 from ansible_collections.mynn.pi.plugins.module_utils.collection import files_in
 from mynn.outline import Lesson, outline
-from mynn.words import VARIABLE, language, lessons_folder
+from mynn.translation import VARIABLE, language, lessons_folder
 from mynn_control.desk import class_now, names, pis, tasks, work
 from mynn_control.desk.backup import BackupFiles
 from mynn_control.desk.connections import class_language
@@ -27,20 +27,20 @@ from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, STOPP
 from mynn_control.desk.settings import Settings, migrate_settings
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
-from mynn_control.words import _, marked
+from mynn_control.translation import N_, _
 
 CHANGING = ("adopt", "site", "update", "handout", "restore", "reset", "undo")  # runs after which the Pis report again
 RUN = "<!--run-->"  # placeholder for the run in each page
 FIRST = {  # run → the run on the same Pis that must come just before, and the error message if it did not
-    "reset": ("look", marked("First look at what a reset would change.")),
-    "undo": ("reset", marked("Something else ran since the reset: choose Restore for each Pi.")),
+    "reset": ("look", N_("First look at what a reset would change.")),
+    "undo": ("reset", N_("Something else ran since the reset: choose Restore for each Pi.")),
 }
-ADOPT = marked(
+ADOPT = N_(
     "The password of the Pis’ account, as set in Raspberry Pi Imager. From then on, this computer’s key will do."
 )
-SUDO = marked("sudo on the Pis wants the password of their account, as set in Raspberry Pi Imager.")
-FOR_ALL_DAY = marked("It is kept until the desk is closed, and in no file.")
-NO_PASSWORD = marked("A password has at most 200 characters, and no control characters.")
+SUDO = N_("sudo on the Pis wants the password of their account, as set in Raspberry Pi Imager.")
+FOR_ALL_DAY = N_("It is kept until the desk is closed, and in no file.")
+NO_PASSWORD = N_("A password has at most 200 characters, and no control characters.")
 Form = Callable[[Mapping[str, str]], str]  # takes a form's fields; returns the error message, or nothing
 
 

@@ -19,7 +19,7 @@ from mynn_control.desk.runs import Run
 from mynn_control.faults import Fault, faults
 from mynn_control.render import for_templates, render
 from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, result_of
-from mynn_control.words import _, in_figures
+from mynn_control.translation import _, in_figures
 
 
 @dataclass

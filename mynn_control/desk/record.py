@@ -25,7 +25,7 @@ from mynn_control.desk.monitor import STRANGE_KEY
 from mynn_control.desk.pis import rows
 from mynn_control.report_schemas import FIGURES, STATE
 from mynn_control.results import PiResult, load, save
-from mynn_control.words import _, colon, safe
+from mynn_control.translation import _, colon, safe
 
 
 def columns_of(name: str, now: float, answer: dict[str, Any], result: PiResult | None = None) -> dict[str, Any]:

@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
-from mynn.words import VARIABLE
+from mynn.translation import VARIABLE
 from mynn_control.own_files import sources
-from mynn_control.words import _, colon, marked
+from mynn_control.translation import N_, _, colon
 
 PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = PROJECT / "playbooks/group_vars/all/settings.yml"  # edited by the teacher
 DEBUG = ("debug", "ansible.builtin.debug")
-WORDS = {"passwords": marked("new passwords"), "discard": marked("also without a collection")}  # for checkboxes
+WORDS = {"passwords": N_("new passwords"), "discard": N_("also without a collection")}  # for checkboxes
 PASSWORD = re.compile(r"[^\x00-\x1f\x7f]{0,200}")  # without control characters, for a terminal
-AGAIN = marked("Start it again when you like: it continues where it stopped.")
-CUT_OFF = marked("It was cut off, because the desk ended.")
-STOPPED = marked("You stopped it.")
+AGAIN = N_("Start it again when you like: it continues where it stopped.")
+CUT_OFF = N_("It was cut off, because the desk ended.")
+STOPPED = N_("You stopped it.")
 # Playbooks print English, but write for the class in its language.
 ENVIRONMENT = {"ANSIBLE_STDOUT_CALLBACK": "desk_events", VARIABLE: ""}
 ENVIRONMENT["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -46,21 +46,21 @@ class Playbook:
 
 
 PLAYBOOKS = {
-    "message": Playbook(marked("Message"), ("what",)),
-    "off": Playbook(marked("Switching off")),
+    "message": Playbook(N_("Message"), ("what",)),
+    "off": Playbook(N_("Switching off")),
     # Opening the tab Pis or Tasks runs it. With ten Pis at a time, it takes 230 MB less than with thirty.
-    "report": Playbook(marked("How the Pis are"), options=("--forks", "10")),
-    "adopt": Playbook(marked("Adopting")),
-    "site": Playbook(marked("Setting up")),
-    "verify": Playbook(marked("Verifying")),
-    "update": Playbook(marked("Updating")),
-    "labels": Playbook(marked("Making labels")),
-    "collect": Playbook(marked("Collecting work")),
-    "handout": Playbook(marked("Handing out"), ("folder",)),
-    "restore": Playbook(marked("Restoring work"), ("collection",)),
-    "look": Playbook(marked("What a reset would change"), file="reset", options=("--check",)),
-    "reset": Playbook(marked("Resetting for the next class"), ("passwords", "discard")),
-    "undo": Playbook(marked("Undoing the reset"), file="restore"),
+    "report": Playbook(N_("How the Pis are"), options=("--forks", "10")),
+    "adopt": Playbook(N_("Adopting")),
+    "site": Playbook(N_("Setting up")),
+    "verify": Playbook(N_("Verifying")),
+    "update": Playbook(N_("Updating")),
+    "labels": Playbook(N_("Making labels")),
+    "collect": Playbook(N_("Collecting work")),
+    "handout": Playbook(N_("Handing out"), ("folder",)),
+    "restore": Playbook(N_("Restoring work"), ("collection",)),
+    "look": Playbook(N_("What a reset would change"), file="reset", options=("--check",)),
+    "reset": Playbook(N_("Resetting for the next class"), ("passwords", "discard")),
+    "undo": Playbook(N_("Undoing the reset"), file="restore"),
 }
 
 
@@ -208,7 +208,7 @@ class Run:
 
 
 def again(why: str) -> str:
-    """Return why a run ended, translated, and that it can be started again. why: a marked sentence."""
+    """Return why a run ended, translated, and that it can be started again. why: a sentence from N_."""
     return f"{_(why)} {_(AGAIN)}"
 
 

@@ -14,11 +14,11 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.mynn.pi.plugins.module_utils.setting_faults import WHOLE, wrong_settings, wrong_students
-from mynn.words import LANGUAGES
+from mynn.translation import LANGUAGES
 from mynn_control.own_files import RefusedError, desk_file, dump, migrate, modified, parse, places, read, write
 from mynn_control.render import render
 from mynn_control.settings import Setting, sections
-from mynn_control.words import _, safe
+from mynn_control.translation import _, safe
 
 # Shown first: the settings that teachers ask for.
 FIRST = ["language", "jupyter_https", "jupyter_port", "jupyter_cull_seconds", "students", "system_hostname"]

@@ -11,7 +11,7 @@ from mynn.outline import Lesson
 from mynn.tasks import Record
 from mynn_control.desk.pis import Pupil
 from mynn_control.render import for_templates, render
-from mynn_control.words import _
+from mynn_control.translation import _
 
 
 def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson], heard: float) -> str:

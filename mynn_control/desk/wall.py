@@ -22,14 +22,14 @@ from mynn.png import png_source
 from mynn_control.desk.database import Database
 from mynn_control.desk.monitor import Answers
 from mynn_control.render import for_templates, render
-from mynn_control.words import _, in_figures, marked
+from mynn_control.translation import N_, _, in_figures
 
 # Layouts that fit the screen: up to how many cards, cards in a row, pictures in a row of a card.
 LAYOUTS = [(1, 1, 5), (2, 2, 5), (3, 3, 5), (4, 2, 10), (6, 3, 5), (8, 4, 5), (15, 5, 5), (24, 4, 10), (30, 5, 10)]
 MANY = (6, 10)  # cards and pictures in a row if there are more cards; the page then scrolls
 # Size of the mosaic in rem (a 120th of the window's width).
 MOSAIC_WIDTH, MOSAIC_HEIGHT = 29.0, 48.0
-NOBODY = marked("There is nobody with that name.")
+NOBODY = N_("There is nobody with that name.")
 read = lru_cache(maxsize=1000)(wall.read)  # each change on any Pi redraws the wall
 
 

@@ -19,7 +19,7 @@ from mynn_control.desk.database import Seat
 from mynn_control.desk.pis import day
 from mynn_control.desk.runs import Run
 from mynn_control.render import for_templates, render
-from mynn_control.words import _
+from mynn_control.translation import _
 
 # Names without a special meaning to Ansible or a shell.
 DATE, NAME, OWN = r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", r"[A-Za-z0-9][\w.-]*", r"\w[\w .,-]*"

@@ -2,7 +2,7 @@
 // kernel's state, and large run buttons. Jupyter's own bars are hidden (bar.css) until a pupil shows them.
 
 import { ours } from "./plugins.js";
-import { _, language } from "./words.js";
+import { _, language } from "./translation.js";
 
 const KEY = "mynn-jupyter"; // in localStorage: "shown" if Jupyter's own bars are visible
 const ANSWERS = ["idle", "busy", "dead"];

@@ -3,7 +3,7 @@
 // outputs that were missed while the page was closed or offline, and why the kernel died (output_store.py).
 
 import { addLine, ask } from "./plugins.js";
-import { _ } from "./words.js";
+import { _ } from "./translation.js";
 
 const EVERY = 1500; // milliseconds between two requests
 const PAGE = crypto.getRandomValues(new Uint32Array(4)).join("-");

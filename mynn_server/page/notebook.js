@@ -4,7 +4,7 @@
 
 import { addBar } from "./bar.js";
 import { addLine, ask, ours } from "./plugins.js";
-import { _ } from "./words.js";
+import { _ } from "./translation.js";
 
 const EVERY = 30_000; // milliseconds between two requests
 let message = ""; // the teacher's latest

@@ -1,7 +1,7 @@
 // Script of the start page: shows the answer of `status`. Addresses are relative, so the page works below any path.
 // Names and titles become text or parts of addresses, never HTML.
 
-import { _, inFigures, ngettext } from "./words.js";
+import { _, inFigures, ngettext } from "./translation.js";
 
 const EVERY = 10_000; // milliseconds between two requests while the page is visible
 const PATIENCE = 60_000; // a Pi Zero that is training answers late

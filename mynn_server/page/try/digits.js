@@ -1,7 +1,7 @@
 // MNIST digits from the Pi, for the web workers that train a network.
 
 import { SIDE, scale, strongest } from "./network.js";
-import { _ } from "./words.js";
+import { _ } from "./translation.js";
 
 const RECORD = 1 + SIDE * SIDE; // bytes: the label, then the pixels
 

@@ -8,7 +8,7 @@ import { $, rove, write } from "./shared.js";
 import { taught } from "./teach.js";
 import { ours } from "./together.js";
 import { pad } from "./try.js";
-import { _, ngettext, withArticle } from "./words.js";
+import { _, ngettext, withArticle } from "./translation.js";
 
 const MOST = 500; // drawings per request, as in try_page.py
 const NOTHING = _("There is nothing to keep yet: teach a network, or draw digits and press what they are.");

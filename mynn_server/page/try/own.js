@@ -6,7 +6,7 @@ import { Network, scale, strongest } from "./network.js";
 import { eye, seen } from "./paper.js";
 import { addKeep, ask } from "./pi.js";
 import { $, addPad, rove, showTrouble, write } from "./shared.js";
-import { _, inFigures, ngettext } from "./words.js";
+import { _, inFigures, ngettext } from "./translation.js";
 
 const MOST_CLASSES = 10;
 const MOST = 500; // drawings, as in own_classes.py

@@ -2,7 +2,7 @@
 // that nothing is lost here.
 
 import { $, showTrouble, write } from "./shared.js";
-import { _ } from "./words.js";
+import { _ } from "./translation.js";
 
 const SOON = 4000; // milliseconds until the delay is explained
 const PATIENCE = 180_000; // a Pi Zero starts within one minute, and may take two to test a network

@@ -5,7 +5,7 @@ import { Network, RULES, strongest } from "./network.js";
 import { eye, paint } from "./paper.js";
 import { $, showTrouble, write } from "./shared.js";
 import { redToBlue, use } from "./try.js";
-import { _, inFigures, ngettext, withArticle } from "./words.js";
+import { _, inFigures, ngettext, withArticle } from "./translation.js";
 
 const DIGITS = { step: 1, slow: 1, fast: 250 }; // between two updates of the display
 const PAUSE = 700; // milliseconds between two digits, when slow

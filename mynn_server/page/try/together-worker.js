@@ -2,7 +2,7 @@
 
 import { digits, score } from "./digits.js";
 import { Network, SIDE, scale, targetsFor } from "./network.js";
-import { _ } from "./words.js";
+import { _ } from "./translation.js";
 
 const [HIDDEN, OUTPUTS, RATE] = [50, 10, 0.1];
 const DIGITS = 1000; // to train on in each round

@@ -4,7 +4,7 @@ import { Network } from "./network.js";
 import { token } from "./pi.js";
 import { $, write } from "./shared.js";
 import { use } from "./try.js";
-import { _, inFigures } from "./words.js";
+import { _, inFigures } from "./translation.js";
 
 const COMING = _("The digits are on their way.");
 

@@ -5,7 +5,7 @@ import { add, addButton } from "./live.js";
 import { Network, damage, scale, targetsFor } from "./network.js";
 import { addBars, eye, inWords, paint, seen } from "./paper.js";
 import { $, addPad, rove, showTrouble, write } from "./shared.js";
-import { _, inFigures, ngettext, withArticle } from "./words.js";
+import { _, inFigures, ngettext, withArticle } from "./translation.js";
 
 const HINT = _("Press a node to look inside, or an answer to see its dream.");
 

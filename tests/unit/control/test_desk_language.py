@@ -9,17 +9,17 @@ import pytest
 from bs4 import BeautifulSoup
 from jinja2.nodes import TemplateData
 
-from mynn.words import VARIABLE
-from mynn_control import languages, render, words
+from mynn.translation import VARIABLE
+from mynn_control import languages, render, translation
 from mynn_control.desk import pis, tasks
 from mynn_control.desk.pages import AskPasswordError, Desk
 from mynn_control.desk.record import in_words
 from mynn_control.desk.runs import CUT_OFF, PLAYBOOKS, Fleet, Run, again
 from mynn_control.faults import faults
-from mynn_control.page_words import SAYING
-from mynn_control.render import marked
+from mynn_control.page_messages import SAYING
+from mynn_control.render import with_buttons
 from tests.support.programs import ROOT
-from tests.support.words import pseudo as pseudo_catalog
+from tests.support.translation import pseudo as pseudo_catalog
 from tests.unit.control.test_desk_class import CARDS, card_of
 from tests.unit.control.test_desk_pis import FAULTS, NOW, state
 
@@ -35,7 +35,7 @@ def pseudo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     def make(**others: str) -> None:
         (tmp_path / "catalogs").mkdir()
         (tmp_path / "catalogs/de.mo").write_bytes(languages.compiled(pseudo_catalog("desk", **others)))
-        monkeypatch.setattr(words, "CATALOGS", tmp_path / "catalogs")
+        monkeypatch.setattr(translation, "CATALOGS", tmp_path / "catalogs")
 
     monkeypatch.setenv(VARIABLE, "de")
     return make
@@ -116,7 +116,7 @@ def test_dates_numbers_and_buttons_are_the_languages_own(pseudo: Callable[..., N
     assert pis.day(time.mktime((2026, 11, 9, 8, 5, 0, 0, 0, -1))) == "09.11.2026, 08:05"
     assert tasks.date("2026-11-09T08:05:00") == "9.11."
     assert pis.size(1500) == "1,5 GB"
-    assert marked("Press\N{NO-BREAK SPACE}: `make site`.") == "Press\N{NO-BREAK SPACE}: <em>Einrichten</em>."
+    assert with_buttons("Press\N{NO-BREAK SPACE}: `make site`.") == "Press\N{NO-BREAK SPACE}: <em>Einrichten</em>."
 
 
 def test_what_a_pi_says_is_no_html_in_a_sentence_either() -> None:
@@ -128,7 +128,7 @@ def test_results_name_the_desks_buttons_in_place_of_commands() -> None:
     paths = [*map(ROOT.joinpath, worded), *ROOT.glob("plugins/modules/*.py"), *ROOT.glob("roles/s*/tasks/*.yml")]
     commands = {one for path in paths for one in re.findall(r"`make [a-z][^`]*`", path.read_text(encoding="utf-8"))}
     assert len(commands) > 5
-    assert {one for one in commands if "<em>" not in marked(one)} == set()
+    assert {one for one in commands if "<em>" not in with_buttons(one)} == set()
 
 
 def test_the_desk_follows_the_setting(pseudo: Callable[..., None], tmp_path: Path) -> None:

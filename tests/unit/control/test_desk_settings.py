@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
-from mynn.words import LANGUAGES
+from mynn.translation import LANGUAGES
 from mynn_control.desk.connections import class_language
 from mynn_control.desk.runs import Fleet
 from mynn_control.desk.settings import Settings, migrate_settings, value_of

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mynn.words import LANGUAGES
-from mynn_control import languages, lesson_words, page_words
+from mynn.translation import LANGUAGES
+from mynn_control import languages, lesson_messages, page_messages
 from mynn_control.translation_faults import faults
 from tests.support.programs import ROOT
 
@@ -24,7 +24,7 @@ TRANSLATED = [code for code in LANGUAGES if code != "en"]
 def said(notebook: dict[str, Any]) -> list[str]:
     """Return what a lesson says."""
     file = io.BytesIO(json.dumps(notebook).encode())
-    return [text for _, _, text, _ in lesson_words.messages(file, None, None)]
+    return [text for _, _, text, _ in lesson_messages.messages(file, None, None)]
 
 
 class Bones(ast.NodeTransformer):
@@ -47,8 +47,8 @@ def bones(lesson: dict[str, Any]) -> list[str]:
 def test_all_that_a_lesson_says_can_be_translated_and_nothing_else_changes(path: Path) -> None:
     """Its code stays as it is, but for strings and comments."""
     lesson = json.loads(path.read_bytes())
-    assert lesson_words.translated(lesson, lambda text, _: text) == lesson
-    other = lesson_words.translated(lesson, lambda text, _: f"Ä {text} ß")
+    assert lesson_messages.translated(lesson, lambda text, _: text) == lesson
+    other = lesson_messages.translated(lesson, lambda text, _: f"Ä {text} ß")
     assert said(other) == [f"Ä {text} ß" for text in said(lesson)]
     in_others = [json.loads(languages.lesson(path, languages.texts(code, "lessons"))) for code in TRANSLATED]
     assert [bones(one) for one in (other, *in_others)] == [bones(lesson)] * (1 + len(TRANSLATED))
@@ -61,11 +61,11 @@ def test_all_that_a_lesson_says_can_be_translated_and_nothing_else_changes(path:
 @given(st.text().filter(lambda text: "\r" not in text and "\N{NULL}" not in text))
 def test_any_text_can_stand_in_code(text: str) -> None:
     text = text.encode(errors="ignore").decode()
-    plain = lesson_words.in_code('print("There are digits", 5)', lambda *_: text)
+    plain = lesson_messages.in_code('print("There are digits", 5)', lambda *_: text)
     [call] = ast.parse(plain).body
     assert ast.literal_eval(call.value.args[0]) == text  # type: ignore[attr-defined]
     escaped = text.replace("{", "{{").replace("}", "}}")
-    placed = lesson_words.in_code('print(f"{2 + 3:3} digits are there")', lambda *_: f"{{2 + 3:3}}{escaped}")
+    placed = lesson_messages.in_code('print(f"{2 + 3:3} digits are there")', lambda *_: f"{{2 + 3:3}}{escaped}")
     shown: list[str] = []
     exec(placed, {"print": shown.append})
     assert shown == ["  5" + text]
@@ -74,10 +74,12 @@ def test_any_text_can_stand_in_code(text: str) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_all_that_a_page_says_can_be_translated_and_nothing_else_changes(path: Path) -> None:
     page = path.read_text()
-    other = page_words.translated(page, lambda text: f"Ä {text} ß")
-    texts = [[text for _, _, text, _ in page_words.messages(io.BytesIO(one.encode()), 0, 0)] for one in (page, other)]
+    other = page_messages.translated(page, lambda text: f"Ä {text} ß")
+    texts = [
+        [text for _, _, text, _ in page_messages.messages(io.BytesIO(one.encode()), 0, 0)] for one in (page, other)
+    ]
     assert texts[1] == [f"Ä {text} ß" for text in texts[0]]
-    assert other.replace("Ä ", "").replace(" ß", "").split() == page_words.translated(page, str).split()
+    assert other.replace("Ä ", "").replace(" ß", "").split() == page_messages.translated(page, str).split()
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mynn import words
-from mynn.words import VARIABLE
+from mynn import translation
+from mynn.translation import VARIABLE
 from mynn_server.language import CHOICE, choose, recall
 from tests.provisioned.notebook_server import Kernel, NotebookServer
 from tests.support.jupyter_server import Server
@@ -58,8 +58,8 @@ def test_a_choice_is_kept_and_nothing_else_is_taken_for_one(tmp_path: Path, monk
         if written:
             (tmp_path / CHOICE).write_bytes(written)
         recall(tmp_path)
-        assert words.language() == language
+        assert translation.language() == language
     (tmp_path / CHOICE).unlink()
     os.mkfifo(tmp_path / CHOICE)
     recall(tmp_path)
-    assert words.language() == "fr"
+    assert translation.language() == "fr"

@@ -12,7 +12,7 @@ import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 
-from mynn import DataError, read_csv, words
+from mynn import DataError, read_csv, translation
 from mynn.explain import KINDS, MEANINGS, sentence
 from mynn.lesson import check, finished, guess
 from mynn.lesson.watch import Watch
@@ -53,11 +53,11 @@ def german(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         catalog.add(english, other)
     with (folder / "de.mo").open("wb") as file:
         write_mo(file, catalog)
-    monkeypatch.setattr(words, "CATALOGS", folder)
-    monkeypatch.setenv(words.VARIABLE, "de")
-    words._catalog.cache_clear()
+    monkeypatch.setattr(translation, "CATALOGS", folder)
+    monkeypatch.setenv(translation.VARIABLE, "de")
+    translation._catalog.cache_clear()
     yield
-    words._catalog.cache_clear()
+    translation._catalog.cache_clear()
 
 
 @pytest.mark.usefixtures("german")
@@ -101,7 +101,7 @@ def test_other_sentences_of_lessons_and_pages_are_too(monkeypatch: pytest.Monkey
     network = NeuralNetwork(784, 2, 10, 0.1, seed=0)
     Watch(network, 1000).digit(np.full(784, 0.01), 8)
     assert shown[0].startswith("Das ist eine 8. Das Netz sagt ")
-    assert words.ngettext("{count} row of {columns} digits", "{count} rows of {columns} digits", 2).startswith(
+    assert translation.ngettext("{count} row of {columns} digits", "{count} rows of {columns} digits", 2).startswith(
         "{count} Reihen"
     )
     page = Starting.page(SimpleNamespace(began=0.0)).decode()  # type: ignore[arg-type]
@@ -111,26 +111,26 @@ def test_other_sentences_of_lessons_and_pages_are_too(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("code", ["", "de", "fr", "xx", "../de"])
 @pytest.mark.usefixtures("german")
 def test_what_has_no_translation_is_english(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(words.VARIABLE, code)
-    assert words._("Try again.") == "Try again." and words._("") == ""
-    assert [words.ngettext("one", "{count}", count) for count in (1, 2)] == ["one", "{count}"]
-    assert (words._("Right.") == "Richtig.") == (code == "de")
+    monkeypatch.setenv(translation.VARIABLE, code)
+    assert translation._("Try again.") == "Try again." and translation._("") == ""
+    assert [translation.ngettext("one", "{count}", count) for count in (1, 2)] == ["one", "{count}"]
+    assert (translation._("Right.") == "Richtig.") == (code == "de")
 
 
 def test_numbers_are_written_as_the_language_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """English keeps what Python has written. Only English has an article before a digit: others put it themselves."""
     numbers = ["0.95", "1,234.5", "60,000", "1,234,567", "93.8%", "21 %"]
-    assert [words.in_figures(number) for number in numbers] == numbers
+    assert [translation.in_figures(number) for number in numbers] == numbers
     assert [named(digit) for digit in (7, 8)] == ["a 7", "an 8"]
-    monkeypatch.setenv(words.VARIABLE, "fr")
-    written = " | ".join(map(words.in_figures, numbers))
+    monkeypatch.setenv(translation.VARIABLE, "fr")
+    written = " | ".join(map(translation.in_figures, numbers))
     assert written.replace("\u202f", "'").replace("\u00a0", "~") == "0,95 | 1234,5 | 60'000 | 1'234'567 | 93,8~% | 21~%"
     assert [named(digit) for digit in (7, 8)] == ["7", "8"]
 
 
 def test_nothing_is_loaded_for_english() -> None:
     """A Pi Zero would take its time for it."""
-    code = "import json, sys; from mynn import words; words._('Right.'); print(json.dumps('gettext' in sys.modules))"
+    code = "import json, sys; from mynn.translation import _; _('Right.'); print(json.dumps('gettext' in sys.modules))"
     done = subprocess.run([sys.executable, "-S", "-c", code], cwd=ROOT, env={}, capture_output=True, check=True)
     assert json.loads(done.stdout) is False
 

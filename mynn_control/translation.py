@@ -1,4 +1,4 @@
-"""Translations for teachers, into the class's language: like mynn.words, with the catalog `desk`."""
+"""Translations for teachers, into the class's language: like mynn.translation, with the catalog `desk`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
-from mynn import words
-from mynn.words import in_figures, language, marked
+from mynn import translation
+from mynn.translation import N_, in_figures, language
 
 CATALOGS = Path(__file__).parent / "catalogs"
 GAP = re.compile("([\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}])")  # in numbers, and in French before a colon
@@ -16,12 +16,12 @@ GAP = re.compile("([\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}])")  # in number
 
 def _(text: str) -> str:
     """Return a text in the class's language. The caller fills in its {places} with `format`."""
-    return words._(text, CATALOGS)
+    return translation._(text, CATALOGS)
 
 
 def ngettext(one: str, many: str, count: int) -> str:
     """Return the singular or the plural for a number, in the class's language."""
-    return words.ngettext(one, many, count, CATALOGS)
+    return translation.ngettext(one, many, count, CATALOGS)
 
 
 def colon(text: str) -> str:
@@ -34,4 +34,4 @@ def safe(text: object, show: Callable[[str], str] = lambda part: printable(part,
     return "".join(part if GAP.fullmatch(part) else show(part) for part in GAP.split(str(text)))
 
 
-__all__ = ["_", "colon", "in_figures", "language", "marked", "ngettext", "safe"]
+__all__ = ["N_", "_", "colon", "in_figures", "language", "ngettext", "safe"]

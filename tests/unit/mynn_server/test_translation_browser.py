@@ -19,8 +19,8 @@ from tests.support.browser import RESTS, open_browser, run_until, sign_in
 from tests.support.jupyter_server import PASSWORD, Server, pi_venv, run_server
 from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, drag
+from tests.support.translation import pseudo
 from tests.support.try_page import fewer_digits
-from tests.support.words import pseudo
 from tests.unit.mynn_server.conftest import notebook, write
 
 PATIENCE = 600_000  # milliseconds

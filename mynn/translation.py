@@ -51,13 +51,13 @@ def ngettext(one: str, many: str, count: int, folder: Path | None = None) -> str
     return catalog.ngettext(one, many, count)
 
 
-def marked(text: str) -> str:
+def N_(text: str) -> str:
     """Return a text unchanged, like gettext_noop: extraction finds it here, and `_` translates it where it is used."""
     return text
 
 
 def browser_catalog() -> str:
-    """Return the catalog in the reader's language for words.js, as JavaScript."""
+    """Return the catalog in the reader's language for translation.js, as JavaScript."""
     path = CATALOGS / f"{language()}.js"
     return (path if path.exists() else Path(__file__).with_name("catalog.js")).read_text(encoding="utf-8")
 
