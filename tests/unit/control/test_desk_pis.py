@@ -108,7 +108,7 @@ def test_each_student_has_an_address_and_a_row_of_tasks(tell: Any, desk: ServedD
     page = browser_page
     page.goto(f"{desk.url}/tasks")
     tell({"pi01": answer(records={"ada": "{"})})
-    expect(page.get_by_text("No student has done a task yet")).to_be_visible()
+    expect(page.get_by_text("The Pis have reported no finished task yet")).to_be_visible()
     tell({"pi01": answer(records=records())}, lessons=ROOT / "notebooks")
     desk.desk.update()
     expect(page.locator("ol li")).to_have_count(15)
