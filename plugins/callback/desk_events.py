@@ -36,10 +36,6 @@ class CallbackModule(Progress):  # type: ignore[misc]
         known["step"] = (self.step + 1, len(self.steps)) if self.step >= 0 else ()
         print(json.dumps(known | more, default=str), file=self.events, flush=True)
 
-    def _write_result(self, event: str, result: Any) -> None:
-        told = {name: result.result.get(name) for name in ("msg", "diff")}
-        self._write(event, result.task, pi=result.host.name, action=result.task.action, **told)
-
     def _task_start(self, task: Any, prefix: str | None = None) -> None:
         super()._task_start(task, prefix)
         self._write("task", task)
@@ -49,22 +45,7 @@ class CallbackModule(Progress):  # type: ignore[misc]
         super().v2_runner_on_start(host, task)
         self._write("start", task, pi=host.name)
 
-    def v2_runner_on_ok(self, result: Any) -> None:
-        """Write a Pi's result."""
-        super().v2_runner_on_ok(result)
-        self._write_result("ok", result)
-
-    def v2_runner_on_skipped(self, result: Any) -> None:
-        """Write that a Pi skips a task."""
-        super().v2_runner_on_skipped(result)
-        self._write_result("ok", result)
-
-    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """Write a failure."""
-        super().v2_runner_on_failed(result, ignore_errors)
-        self._write_result("ignored" if ignore_errors else "failed", result)
-
-    def v2_runner_on_unreachable(self, result: Any) -> None:
-        """Write that a Pi cannot be reached."""
-        super().v2_runner_on_unreachable(result)
-        self._write_result("unreachable", result)
+    def _ended(self, result: Any, how: str) -> None:
+        super()._ended(result, how)
+        told = {name: result.result.get(name) for name in ("msg", "diff")}
+        self._write(how, result.task, pi=result.host.name, action=result.task.action, **told)

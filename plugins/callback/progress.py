@@ -108,13 +108,14 @@ class CallbackModule(Default):  # type: ignore[misc]
         if not self.thread.is_alive():
             self.thread.start()
 
-    def _ended(self, result: Any) -> None:
+    def _ended(self, result: Any, how: str) -> None:
         self.busy.pop(result.host.name, None)
-        self.waiting.append(result.host.name)
+        if how == "ok":
+            self.waiting.append(result.host.name)
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Show a message to the teacher, or a change with --check, --diff or -v."""
-        self._ended(result)
+        self._ended(result, "ok")
         message = result.result.get("msg")
         if result.task.action in DEBUG and not result.task.loop and isinstance(message, (str, list)):
             for line in [message] if isinstance(message, str) else message:
@@ -135,17 +136,17 @@ class CallbackModule(Default):  # type: ignore[misc]
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         """Record that a Pi skips the task."""
-        self._ended(result)
+        self._ended(result, "ok")
         super().v2_runner_on_skipped(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Show a failure."""
-        self.busy.pop(result.host.name, None)
+        self._ended(result, "ignored" if ignore_errors else "failed")
         super().v2_runner_on_failed(result, ignore_errors)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Show that a Pi cannot be reached."""
-        self.busy.pop(result.host.name, None)
+        self._ended(result, "unreachable")
         super().v2_runner_on_unreachable(result)
 
     def v2_playbook_on_include(self, *_: Any) -> None:
