@@ -18,12 +18,6 @@ from ansible_collections.mynn.pi.plugins.module_utils.tree import OURS, File
 FOREIGN = ""  # fingerprint of a folder, a link, another account's file or a very large file: not ours
 LARGE = 1 << 20  # bytes; a file above this and above four times our file's size is not a version of it
 BESIDE = 50  # names to try for a file: its own and (new) to (new 49)
-ADVICE = {
-    errno.ENOSPC: "Make room on the card",
-    errno.EDQUOT: "Make room on the card",
-    errno.EROFS: "Use another card: this one can no longer be written to",
-    errno.EIO: "Use another card: this one can no longer be written to",
-}
 Sums = Mapping[str, Collection[str]]  # path in the home → SHA256 sums
 
 
@@ -239,8 +233,3 @@ def make_way(folder: Path, dry: bool) -> list[str]:
     if not dry:
         folder.rename(aside)
     return [f"{folder} is not a folder of the student, moved to {aside}"]
-
-
-def advice(error: OSError) -> str:
-    """Return the remedy for an error in a student's folder."""
-    return ADVICE.get(error.errno or 0, "See what is in that place on the Pi, or move it away")

@@ -18,13 +18,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_of
 from ansible_collections.mynn.pi.plugins.module_utils.files import locked, replacing
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import HANDED_OUT, Memory, links_in
 from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student
-from ansible_collections.mynn.pi.plugins.module_utils.students_folder import (
-    advice,
-    opened,
-    plan,
-    sha256,
-    write,
-)
+from ansible_collections.mynn.pi.plugins.module_utils.students_folder import opened, plan, sha256, write
 from ansible_collections.mynn.pi.plugins.module_utils.text import diff_of
 from ansible_collections.mynn.pi.plugins.module_utils.tree import FOLDER, File
 
@@ -215,7 +209,7 @@ def main() -> None:
     except OSError as error:
         module.fail_json(
             msg=f"The lessons could not be handed out: {error.filename or 'the card'}: {error.strerror}."
-            f" {advice(error)}, and run this again."
+            " See what is in that place on the Pi, or move it away, and run this again."
         )
     module.exit_json(changed=bool(changes), diff=diff_of(changes))
 
