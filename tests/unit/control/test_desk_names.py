@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
-from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
+from ansible_collections.mynn.pi.plugins.filter.students import classroom_students
 from mynn.tasks import Answer, Record
 from mynn_control.desk import tasks
 from mynn_control.desk.names import LONGEST, is_name

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students
+from ansible_collections.mynn.pi.plugins.filter.students import classroom_students
 from mynn_control import labels
 from mynn_control.desk.database import Database
 from tests.support.browser import decoded

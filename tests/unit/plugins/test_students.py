@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from ansible_collections.mynn.pi.plugins.module_utils.students import classroom_students, notebook_servers
+from ansible_collections.mynn.pi.plugins.filter.students import classroom_students, notebook_servers
 from tests.support.conditions import holds
 from tests.support.programs import ROOT
 
