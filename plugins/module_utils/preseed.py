@@ -36,10 +36,11 @@ HASH = (
     r"|\$6\$(?:rounds=[1-9]\d{3,8}\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86}"
 )
 CONTROLS = r"[\0-\x1f\x7f-\x9f\u2028\u2029]"  # including line ends
-HOST = r"(?!localhost$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+HOST = r"(?ai)(?!localhost$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # networks do not distinguish capitals
 WIFI_KEY = "[0-9A-Fa-f]{64}"
 CERTIFICATE_FILE = r"\w[\w .()+-]{0,99}\.(?i:pem|crt|cer|der)"
-DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?"
+DOMAIN = r"(?ai)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?"
+PASSWORD = ".{8,64}", "a password has 8 to 64 characters."
 # EAP methods of a school's Wi-Fi with user names → wpa_supplicant's words for outside and inside the tunnel.
 METHODS = {"peap": ("PEAP", "MSCHAPV2"), "ttls-mschapv2": ("TTLS", "MSCHAPV2"), "ttls-pap": ("TTLS", "PAP")}
 ENTERPRISE = {"method", "identity", "anonymous_identity", "ca_certificate", "domain"}
@@ -89,11 +90,6 @@ class Table:
         if key not in self.entries:
             self.wrong(key, sentence)
         return self.take(key, str, pattern, sentence) or ""
-
-    def lower(self, key: str) -> None:
-        """Convert a name to lower case: networks do not distinguish capitals."""
-        if isinstance(name := self.entries.get(key), str):
-            self.entries[key] = name.lower()
 
 
 class Preseed:
@@ -155,22 +151,17 @@ class Preseed:
     def _others(self) -> dict[str, Any]:
         """Return host name, time zone, keyboard layout and the notebooks' password."""
         system, locale = self._table("system"), self._table("locale")
-        system.lower("hostname")
         zone = locale.take("timezone")
         if zone is not None and not is_zone(zone):
             locale.wrong("timezone", f"there is no time zone {printable(zone)}. Write continent and city: Europe/Oslo")
             zone = None
         sentence = "a name has at most 63 letters from a to z, digits and hyphens, such as pi07."
         return {
-            "hostname": system.take("hostname", str, HOST, sentence),
+            "hostname": (system.take("hostname", str, HOST, sentence) or "").lower(),
             "timezone": zone,
             "keymap": locale.take("keymap", str, "[a-z]{2,8}", "a layout is a few small letters: gb, us or de."),
-            "password": self._password(self._table("mynn")),
+            "password": self._table("mynn").take("password", str, *PASSWORD),
         }
-
-    def _password(self, table: Table) -> str | None:
-        value: str | None = table.take("password", str, ".{8,64}", "a password has 8 to 64 characters.")
-        return value
 
     def _account(self) -> dict[str, Any]:
         """Return the account's name, password and SSH keys."""
@@ -180,7 +171,7 @@ class Preseed:
             sentence = "this is not a hashed password, or not all of it. Let Imager make it again."
             settings["account_hash"] = user.take("password", str, HASH, sentence)
         elif not user.bad:
-            settings["account_password"] = self._password(user)
+            settings["account_password"] = user.take("password", str, *PASSWORD)
         sentence = "a name has at most 32 letters from a to z, digits, - and _."
         name = user.take("name", str, "[a-z_][a-z0-9_-]{0,31}", sentence)
         if name in self.taken:
@@ -280,7 +271,6 @@ class Preseed:
         if name == "unchecked":
             return []
         # wpa_supplicant compares whole labels from the right, so a school's domain matches all of its servers.
-        table.lower("domain")
         sentence = 'the name in the certificate of the school\'s server, or its end: "radius.school.example"'
         domain = table.need("domain", DOMAIN, sentence)
         place = SYSTEM_CA
