@@ -185,10 +185,10 @@ lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis
 	    apt=roles/python/files/apt-$$suite.txt pip=roles/python/files/requirements-$$suite.txt; \
 	    $(LOCK) $$lock --group pi --output-file $$pip --constraints $$apt \
 	        $$(sed -n 's/^\([a-z].*\)==.*/--no-emit-package \1/p' $$apt) || exit; \
-	    here="--constraints $$apt --constraints $$pip --constraints roles/cluster/files/apt.txt"; \
-	    $(LOCK) $$lock --group cluster --output-file roles/cluster/files/requirements-$$suite.txt $$here \
+	    $(LOCK) $$lock --group cluster --output-file roles/cluster/files/requirements-$$suite.txt \
+	        --constraints $$apt --constraints $$pip \
 	        --constraints <(sed -n 's/^\(cloudpickle\|dask\|distributed\)==[^ ]*/&/p' requirements.txt | tr -d '\\') \
-	        $$(cat $${here//--constraints/} | sed -n 's/^\([a-z].*\)==.*/--no-emit-package \1/p') || exit; \
+	        $$(sed -n 's/^\([a-z].*\)==.*/--no-emit-package \1/p' $$apt $$pip) || exit; \
 	done
 	$(LOCK) --python-version 3.13 --python-platform linux --group desk \
 	    --constraints <(sed -n 's/^[a-z][^ ]*==[^\\]*/&/p' requirements.txt | tr -d '\\') \
