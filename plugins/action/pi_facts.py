@@ -25,6 +25,7 @@ options:
 """
 
 WORD = {"type": "string", "pattern": r"^[A-Za-z0-9._~+-]{0,64}\Z"}  # no slash, so it is not a path
+NAME = {"type": "string", "pattern": r"^[A-Za-z0-9 ()./_+~!'-]{0,100}\Z"}  # without , and : it cannot imitate messages
 TEXT = {"type": "string", "maxLength": 600}
 YES_OR_NO = {"type": "boolean"}
 UNITS = {"type": "array", "items": {"type": "string", "pattern": r"^[a-z0-9@._-]{1,99}\Z"}}
@@ -33,10 +34,7 @@ HOST_NAME = {"type": "string", "pattern": r"^(?:[A-Za-z0-9][A-Za-z0-9.-]{0,63})?
 FILE = {"type": "string", "pattern": r"^(?:[0-7]{4} (?:[0-9a-f]{40}|folder)|link|broken|other)\Z"}
 FACTS: dict[str, Any] = {
     "os": WORD,
-    "name": {
-        "type": "string",
-        "pattern": r"^[A-Za-z0-9 ()./_+~!'-]{0,100}\Z",
-    },  # no commas or colons: it cannot imitate our messages
+    "name": NAME,
     "version": WORD,
     "release": {"type": "string", "pattern": r"^[A-Za-z0-9._~+/-]{0,64}\Z"},  # such as 13.8 or forky/sid
     "suite": WORD,

@@ -37,8 +37,7 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Atomic, durable writes: a power cut leaves each file old or new
+# --- atomic, durable writes: a power cut leaves each file old or new
 
 
 def write(path: Path, content: str | bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
@@ -85,10 +84,6 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The Pi
 
 
 class Pi:
