@@ -6,7 +6,6 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.mynn.pi.plugins.module_utils.file_state import state_with
@@ -36,19 +35,13 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     """Ansible's entry point."""
 
     def run(self, terms: list[str], variables: Any = None, **options: Any) -> list[dict[str, str | None]]:
-        """Return the dictionary. AnsibleLookupError: a file cannot be read."""
-        try:
-            lessons = lessons_in(Path(terms[0]))
-        except OSError as error:
-            raise AnsibleLookupError(
-                f"{error.filename} could not be read ({error.strerror}): make the lessons readable"
-            ) from error
+        """Return the dictionary. OSError: a file cannot be read; Ansible reports which, and why."""
         pristine, files = options["pristine"], options["files"]
         return [
             {
                 name: None
                 if files.get(f"{pristine}/{name}") == state_with(content, "0644")
                 else base64.b64encode(content).decode()
-                for name, content in lessons.items()
+                for name, content in lessons_in(Path(terms[0])).items()
             }
         ]
