@@ -1,6 +1,5 @@
 """What repairs a torn superblock, and the checks of a card after a power cut: each finds what it is for."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -9,14 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.image import Image
-from tests.support.power_cut import (
-    FILES,
-    identity_faults,
-    notebook,
-    panic_boots_again,
-    tear,
-    version_of,
-)
+from tests.support.power_cut import FILES, identity_faults, panic_boots_again, tear
 from tests.support.student import as_root
 from tests.unit.image.card import Card
 from tests.unit.image.conftest import Built
@@ -64,12 +56,6 @@ def crc32c(content: bytes) -> int:
         for _ in range(8):
             crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
     return crc
-
-
-def test_a_damaged_notebook_is_seen() -> None:
-    text = json.dumps(notebook(7)).encode()
-    assert version_of(text) == 7
-    assert version_of(text[:-100]) == version_of(text.replace(b"version 7", b"version 8", 1)) == 0
 
 
 def test_a_torn_file_of_the_first_boot_is_seen(tmp_path: Path) -> None:
