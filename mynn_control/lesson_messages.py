@@ -36,32 +36,24 @@ HEAD = re.compile(r"\s*(?:#+ +|[-*] +|\d+\. +|<details><summary>)?")  # the mark
 
 
 def messages(file: IO[bytes], _keywords: Any, _tags: Any, **_options: Any) -> Iterator[tuple[int, str, str, list[str]]]:
-    """Yield a notebook's messages, as an extraction method of Babel: the cell's number, "", the text, its kind."""
-    notebook = json.load(file)
-    if learn := notebook["metadata"].get("mynn", {}).get("learn"):
-        yield 1, "", learn, ["what is learnt, on the start page"]
-    for number, cell in enumerate(notebook["cells"], 1):
-        for text, kind in _words_of(cell):
-            yield number, "", text, [kind]
-
-
-def translated(notebook: dict[str, Any], translate: Translate) -> dict[str, Any]:
-    """Return a notebook in another language. `translate` returns a text unchanged if it has no translation."""
-    metadata = notebook["metadata"]
-    if learn := metadata.get("mynn", {}).get("learn"):
-        metadata = metadata | {"mynn": metadata["mynn"] | {"learn": translate(learn, "")}}
-    return notebook | {"cells": [_rewritten(cell, translate) for cell in notebook["cells"]], "metadata": metadata}
-
-
-def _words_of(cell: dict[str, Any]) -> list[tuple[str, str]]:
+    """Yield a notebook's messages, as an extraction method of Babel: 1, "", the text, its kind."""
     found: list[tuple[str, str]] = []
 
     def note(text: str, kind: str) -> str:
         found.append((text, kind))
         return text
 
-    _rewritten(cell, note)
-    return found
+    translated(json.load(file), note)
+    yield from ((1, "", text, [kind]) for text, kind in found)
+
+
+def translated(notebook: dict[str, Any], translate: Translate) -> dict[str, Any]:
+    """Return a notebook in another language. `translate` returns a text unchanged if it has no translation."""
+    metadata = notebook["metadata"]
+    if learn := metadata.get("mynn", {}).get("learn"):
+        learn = translate(learn, "what is learnt, on the start page")
+        metadata = metadata | {"mynn": metadata["mynn"] | {"learn": learn}}
+    return notebook | {"cells": [_rewritten(cell, translate) for cell in notebook["cells"]], "metadata": metadata}
 
 
 def _rewritten(cell: dict[str, Any], translate: Translate) -> dict[str, Any]:
