@@ -73,24 +73,17 @@ def _blocks(lines: list[str]) -> Iterator[list[str]]:
     block: list[str] = []
     fence = ""  # the end mark of an open drawing or formula
     for line in lines:
-        bare = line.strip()
-        if fence:
-            block.append(line)
-            if bare.endswith(fence):
-                fence = ""
+        bare, opens = line.strip(), ""
+        if not fence:
+            fence = opens = next((mark for mark in ("```", "$$") if bare.startswith(mark)), "")
+            begins = opens or not bare or bare.startswith(("|", "<")) or HEAD.match(line)[0].strip()  # type: ignore[index]
+            if block and (begins or block[0].lstrip().startswith(("|", "<", "#")) or not block[0].strip()):
                 yield block
                 block = []
-            continue
-        begins = not bare or bare.startswith(("```", "$$", "|", "<")) or HEAD.match(line)[0].strip()  # type: ignore[index]
-        if block and (begins or block[0].lstrip().startswith(("|", "<", "#")) or not block[0].strip()):
-            yield block
-            block = []
         block.append(line)
-        fence = next((mark for mark in ("```", "$$") if bare.startswith(mark)), "")
-        if fence and bare != fence and bare.endswith(fence):  # a formula on one line
-            fence = ""
+        if fence and bare.endswith(fence) and bare != opens:  # a formula may end on its first line
             yield block
-            block = []
+            block, fence = [], ""
     if block:
         yield block
 
@@ -117,11 +110,8 @@ def _block(lines: list[str], translate: Translate) -> list[str]:
 
 def _worded(text: str, kind: str, translate: Translate) -> str:
     """Return a text translated, but for the spaces around it. A text without words stays as it is."""
-    bare = text.strip()
-    without_code = re.sub(r"`[^`]*`|\$[^$]*\$|<[^>]*>", "", bare)
-    if not WORD.search(without_code):
-        return text
-    return _trimmed(text, kind, translate)
+    without_code = re.sub(r"`[^`]*`|\$[^$]*\$|<[^>]*>", "", text)
+    return _trimmed(text, kind, translate) if WORD.search(without_code) else text
 
 
 def _trimmed(text: str, kind: str, translate: Translate) -> str:
