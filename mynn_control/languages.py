@@ -11,7 +11,6 @@ settings).
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import re
@@ -146,11 +145,12 @@ def build() -> None:
 
 def built(code: str) -> dict[Path, bytes]:
     """Return the contents of the files built from a language's catalogs, by path in the project."""
-    browser, lessons = texts(code, "browser"), texts(code, "lessons")
+    words = read(code, "browser")
+    browser, lessons = texts_of(words), texts_of(read(code, "lessons"))
     made = {
         CATALOGS / f"{code}.mo": compiled(read(code, "mynn")),
         translation.CATALOGS / f"{code}.mo": compiled(read(code, "desk")),
-        CATALOGS / f"{code}.js": script(code, texts(code, "browser", "mynn/")),
+        CATALOGS / f"{code}.js": script(code, texts_of(words, "mynn/")),
         MANUAL / code / "LC_MESSAGES/teach.mo": compiled(read(code, "teach")),
     }
     made |= {PAGES / code / name: content for name, content in pages(code, browser).items()}
@@ -165,16 +165,11 @@ def compiled(catalog: Catalog) -> bytes:
     return file.getvalue()
 
 
-def texts(code: str, name: str, folder: str = "") -> Mapping[str, str | list[str]]:
-    """Return a language's translations by source text: two for a source with a plural.
+def texts_of(catalog: Catalog, folder: str = "") -> Mapping[str, str | list[str]]:
+    """Return a catalog's translations by source text: two for a source with a plural.
 
     folder: if given, only texts in its files: a widget is shipped with them, and needs no others.
     """
-    return texts_of(read(code, name), folder)
-
-
-def texts_of(catalog: Catalog, folder: str = "") -> Mapping[str, str | list[str]]:
-    """Return the translations of a catalog, as `texts` does."""
     return {
         pairs[0][0]: pairs[0][1] if len(pairs) == 1 else [translation for _, translation in pairs]
         for message, pairs in messages(catalog)
@@ -218,11 +213,9 @@ def with_commas(figures: re.Pattern[str], text: str) -> str:
     return figures.sub(lambda match: match[0].replace(".", ","), text)
 
 
-def main() -> None:
+def main(verb: str) -> None:
     """Do what the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["update", "check", "build"])
-    match parser.parse_args().what:
+    match verb:
         case "update":
             update()
         case "check":
@@ -232,4 +225,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -50,7 +50,8 @@ def test_all_that_a_lesson_says_can_be_translated_and_nothing_else_changes(path:
     assert lesson_messages.translated(lesson, lambda text, _: text) == lesson
     other = lesson_messages.translated(lesson, lambda text, _: f"Ä {text} ß")
     assert said(other) == [f"Ä {text} ß" for text in said(lesson)]
-    in_others = [json.loads(languages.lesson(path, languages.texts(code, "lessons"))) for code in TRANSLATED]
+    catalogs = [languages.read(code, "lessons") for code in TRANSLATED]
+    in_others = [json.loads(languages.lesson(path, languages.texts_of(one))) for one in catalogs]
     assert [bones(one) for one in (other, *in_others)] == [bones(lesson)] * (1 + len(TRANSLATED))
     lines = [
         line for one in in_others for cell in one["cells"] if cell["cell_type"] == "markdown" for line in cell["source"]
