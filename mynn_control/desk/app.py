@@ -95,7 +95,6 @@ class Server:
             Route("/work/{date}/{pi}.zip", self._collection),
             self._post_route(f"{HANDOUT}{{name}}", self._handout, work.LARGEST),
             *(self._post_route(path, self._form(action)) for path, action in self.desk.forms.items()),
-            self._post_route("/stop", self._stop),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
         ]
         if network := self.network:
@@ -153,8 +152,8 @@ class Server:
 
     async def _restore(self, request: Request) -> Response:
         """Store an uploaded backup, and end the desk. Its service restarts it, and the backup is then restored."""
-        if self.desk.run and not self.desk.run.how:
-            return PlainTextResponse(_("A run is in progress: wait for its end, or stop it."), HTTPStatus.CONFLICT)
+        if busy := self.desk.busy:
+            return PlainTextResponse(busy, HTTPStatus.CONFLICT)
         try:
             with replacing(self.desk.backup_files.uploaded, 0o600) as file:
                 await _receive(request, file)
@@ -163,10 +162,6 @@ class Server:
         except backup.BackupError as error:
             return PlainTextResponse(str(error), HTTPStatus.CONFLICT)
         return PlainTextResponse("", background=BackgroundTask(os.kill, os.getpid(), signal.SIGTERM))
-
-    async def _stop(self, _request: Request) -> Response:
-        await run_in_threadpool(self.desk.stop)
-        return PlainTextResponse("")
 
     def _form(self, action: Form) -> Endpoint:
         """Pass a form's fields to a function. The response is the error message, or empty."""

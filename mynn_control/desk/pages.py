@@ -83,7 +83,7 @@ class Desk:
         self.forms: dict[str, Form] = {
             at: partial(self._apply_if_idle, to) for at, to in (of_lists | of_settings).items()
         }
-        unlocked = {"/names": self.save_names, "/names/delete": self.delete_names}
+        unlocked = {"/names": self.save_names, "/names/delete": self.delete_names, "/stop": self.stop}
         unlocked |= {"/wall/take-off": self.wall.take_off, "/wall/put-back": self.wall.put_back}
         self.forms |= {at: partial(self._apply, to) for at, to in unlocked.items()}
         self.forms["/password"] = self._set_password
@@ -195,7 +195,7 @@ class Desk:
     def _apply_if_idle(self, action: Form, given: Mapping[str, str]) -> str:
         """Apply a form, unless a run is in progress. Returns the error message, or nothing."""
         with self._lock:
-            wrong = self._busy or action(given)
+            wrong = self.busy or action(given)
         if not wrong:
             self._start_report()
         self.redraw()
@@ -225,9 +225,8 @@ class Desk:
 
     def delete_names(self, _given: Mapping[str, str]) -> str:
         """Delete all names, labels and damaged databases. Returns the error message, or nothing."""
-        if self.run and not self.run.how:
-            wait = _("{run}: this has not ended yet, and may make labels. Wait for it, or stop it.")
-            return wait.format(run=self.run.title)
+        if busy := self.busy:  # the run may make labels
+            return busy
         damaged = self.folder.glob("memory.sqlite.*")
         for path in (*self.labels.glob("*labels-*.html*"), *damaged):  # also unfinished labels
             path.unlink()
@@ -240,7 +239,7 @@ class Desk:
         return lambda given: self.start(name, given)
 
     @property
-    def _busy(self) -> str:
+    def busy(self) -> str:
         """Error message during a run; otherwise empty."""
         if not self.run or self.run.how:
             return ""
@@ -264,8 +263,8 @@ class Desk:
         Returns the error message, or nothing. AskPasswordError: a password has to be asked for first.
         """
         with self._lock:
-            if self._busy:
-                return self._busy
+            if busy := self.busy:
+                return busy
             chosen = {field: given.get(field, "") for field in ("pi", *PLAYBOOKS[name].fields)}
             if given.keys() - chosen.keys() - {"password"} or not all(
                 self._is_choice(name, *choice) for choice in chosen.items()
@@ -339,14 +338,13 @@ class Desk:
             )
             self._report_thread.start()
 
-    def stop(self) -> None:
+    def stop(self, _given: Mapping[str, str]) -> str:
         """Stop the run in progress; without one, close the last run's report."""
-        with self._lock:
-            if self.run and not self.run.how:
-                self.run.stop(again(STOPPED))
-            else:
-                self.run = None
-        self.redraw()
+        if self.run and not self.run.how:
+            self.run.stop(again(STOPPED))
+        else:
+            self.run = None
+        return ""
 
     def end(self) -> None:
         """Cut off all runs, and wait for their end."""
