@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -75,49 +76,34 @@ class Wall:
         """Return the pages for the teacher (`wall`) and for the projector (`full`). Write the test set, too."""
         cards, taken_off = self.cards(), self.database.taken_off()
         on = [card for card in cards if card.place not in taken_off]
-        digits = test_set(mosaic(on))
+        parts = parts_of(on) | {"taken_off": taken_off}
+        digits = test_set(parts["tiles"])
         if digits and digits != self._digits:
             self.test_set.parent.mkdir(parents=True, exist_ok=True)
             write_text(self.test_set, digits)
         elif cards and not digits:
             self.test_set.unlink(missing_ok=True)
         self._digits = digits
-        counts = {"answering": self.answers.answering, "pis": len(self.answers.pis)}
-        return {tab: page(on, tab=tab, taken_off=taken_off, **counts) for tab in ("wall", "full")}
+        parts |= {"answering": self.answers.answering, "pis": len(self.answers.pis)}
+        return {tab: render("wall", parts | {"tab": tab}) for tab in ("wall", "full")}
 
 
-def page(
-    cards: Sequence[Card],
-    *,
-    tab: str = "full",
-    taken_off: Sequence[str] = (),
-    answering: int = 0,
-    pis: int = 0,
-) -> str:
-    """Return the page. Text from Pis is escaped, and pictures are drawn here, from pixels.
-
-    tab: `full`, or `wall`, which has the teacher's buttons. taken_off: places of the students taken off.
-    answering: number of Pis that answer. pis: number of all Pis.
-    """
+def parts_of(cards: Sequence[Card]) -> dict[str, Any]:
+    """Return the cards' parts of the page. Its text is escaped, and pictures are drawn here, from pixels."""
     cards = sorted(cards, key=lambda card: (without_marks(card.shown.name), card.place))
     columns, in_a_row = next(((columns, row) for most, columns, row in LAYOUTS if len(cards) <= most), MANY)
     scored = [card.shown for card in cards if card.shown.score is not None]
     most = max((shown.tested or 0 for shown in scored), default=0)  # a score on fewer digits is not comparable
     compared = [shown for shown in scored if (shown.tested or 0) == most]
     best = max((shown.score or 0.0 for shown in compared), default=None)
-    parts = {
-        "tab": tab,
+    return {
         "cards": cards,
         "columns": columns,
         "in_a_row": in_a_row,
         "best": best,
         "names": [shown.name for shown in compared if shown.score == best],
         "tiles": mosaic(cards),
-        "taken_off": taken_off,
-        "answering": answering,
-        "pis": pis,
     }
-    return render("wall", parts)
 
 
 def percent(score: float) -> Markup:

@@ -14,8 +14,8 @@ from playwright.sync_api import Page, expect
 
 from mynn import Examples, NeuralNetwork, read_csv
 from mynn.wall import Shown, _pictures, _text
-from mynn_control.desk.wall import Card
-from mynn_control.desk.wall import page as page_of
+from mynn_control.desk.wall import Card, parts_of
+from mynn_control.render import render
 from tests.support.browser import assert_accessible
 from tests.support.desk import ServedDesk, served
 from tests.support.programs import ROOT
@@ -33,10 +33,15 @@ def text(name: str, **more: Any) -> str:
     return _text(Shown(name, score=0.953, **more))
 
 
+def page_of(*cards: Card, taken_off: str = "") -> str:
+    """Return the teacher's page with these cards."""
+    return render("wall", parts_of(cards) | {"tab": "wall", "taken_off": [taken_off], "answering": 1, "pis": 1})
+
+
 def test_names_are_escaped_and_pictures_drawn_anew() -> None:
     """Whatever names the check on reading might let through one day."""
     shown = Shown("<script>alert(1)</script>", 0.9, digits().pixels, digits())
-    page = page_of([Card('"><b>/x', shown)], tab="wall", taken_off=['"><b>/y'])
+    page = page_of(Card('"><b>/x', shown), taken_off='"><b>/y')
     assert "<script>alert" not in page and "&lt;script&gt;alert" in page
     assert '"><b>' not in page
     mosaic, first, *_ = (
@@ -49,7 +54,7 @@ def test_names_are_escaped_and_pictures_drawn_anew() -> None:
 
 def test_the_best_score_is_of_the_most_digits_and_each_says_of_how_many() -> None:
     shown = [Shown("Ada", 0.9, tested=10_000), Shown("Bo", 0.9, tested=10), Shown("Cleo", 1.0, tested=10)]
-    page = page_of([Card(one.name, one) for one in shown])
+    page = page_of(*(Card(one.name, one) for one in shown))
     [best] = re.findall(r'<p class="best">(.*?)</p>', page, re.S)
     assert "90.0" in best and "Ada" in best and "Bo" not in best and "Cleo" not in best
     assert page.count("of 10,000") == 1 and page.count("of 10<") == 2
