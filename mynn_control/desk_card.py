@@ -15,11 +15,12 @@ import json
 import subprocess
 import sys
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import ansible
+
+from mynn.files import replacing
 
 # Not packed. Of the tests, the desk needs only tests/provisioned, to verify Pis.
 WITHOUT = [
@@ -72,15 +73,12 @@ def main(about: dict[str, Any]) -> None:
     """Write the archive, whole or not at all, and print its hash."""
     archive = Path(about["archive"])
     archive.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".desk-") as folder:
-        new = Path(folder, "archive")
-        with tarfile.open(new, "w") as to, tarfile.open(about["wheels"]) as wheels:
-            for member in wheels:
-                member.name = f"wheels/{member.name}"
-                to.addfile(plain(member), wheels.extractfile(member))
-            for place, path in sorted(contents(about).items()):
-                to.add(path, place, filter=plain)
-        new.replace(archive)
+    with replacing(archive) as new, tarfile.open(fileobj=new, mode="w") as to, tarfile.open(about["wheels"]) as wheels:
+        for member in wheels:
+            member.name = f"wheels/{member.name}"
+            to.addfile(plain(member), wheels.extractfile(member))
+        for place, path in sorted(contents(about).items()):
+            to.add(path, place, filter=plain)
     with archive.open("rb") as file:
         print(hashlib.file_digest(file, "sha256").hexdigest()[:12], end="")
 

@@ -16,6 +16,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from mynn.files import replacing
+
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 # The wheels' platform tags. Under Raspberry Pi OS, a Pi Zero can run only wheels from piwheels.
 PLATFORMS = {
@@ -65,8 +67,7 @@ def main() -> None:
 
     arguments.archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.archive.parent, prefix=".wheels-") as folder:
-        wheels = Path(folder, "wheels")
-        wheels.mkdir()
+        wheels = Path(folder)
         if from_piwheels:
             # piwheels builds its own wheel, so the lock's hash does not fit; the download over HTTPS is trusted.
             lock = [entry for entry in lock if entry not in compiled]
@@ -79,11 +80,9 @@ def main() -> None:
         pip_download(wheels, python, platforms or ["any"], "--require-hashes", "--requirement", str(requirements))
         if from_piwheels:
             requirements.write_text("\n".join(lock + compiled) + "\n", encoding="utf-8")
-        packed = Path(folder, "packed.tar")
-        with tarfile.open(packed, "w") as tar:
+        with replacing(arguments.archive) as file, tarfile.open(fileobj=file, mode="w") as tar:
             for path in sorted(wheels.iterdir()):
                 tar.add(path, arcname=path.name)
-        packed.replace(arguments.archive)
 
 
 if __name__ == "__main__":
