@@ -43,7 +43,7 @@ class Row:
     heard: float = 0  # when it last answered
     state: dict[str, Any] = field(default_factory=dict)
     faults: Sequence[Fault] = ()
-    verified: PiResult | None = None
+    verified: PiResult = field(default_factory=lambda: PiResult(""))  # the last verification; empty if there was none
     verified_when: float = 0
 
     @property
@@ -70,7 +70,7 @@ class Row:
     @property
     def failing(self) -> list[Check]:
         """Checks that failed in the last verification."""
-        return self.verified.those(FAILS) if self.verified else []
+        return self.verified.those(FAILS)
 
     @property
     def grave(self) -> list[Fault]:
@@ -87,11 +87,6 @@ class Row:
         """Whether it answered, and has no grave fault or failed check."""
         return bool(self.state) and not (self.lost or self.grave or self.failing)
 
-    @property
-    def figures(self) -> dict[str, Any]:
-        """Measurements of the last verification."""
-        return self.verified.figures if self.verified else {}
-
 
 def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]]) -> list[Row]:
     """Return each Pi's row. kept: name → saved columns. pis: name → students' URLs by account."""
@@ -100,7 +95,9 @@ def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]
     for name, students in pis.items():
         of_it = dict(kept.get(name, {}))
         verified, lessons, room = (of_it.pop(what, None) for what in ("verified", "lessons", "room"))
-        row = Row(name, students, verified=result_of(verified) if verified else None, **of_it)
+        row = Row(name, students, **of_it)
+        if verified:
+            row.verified = result_of(verified)
         if row.state:
             sums[lessons] = sums.get(lessons) or sums_of(Path(lessons))
             row.faults = list(faults(row.state, sums[lessons], row.heard, room))

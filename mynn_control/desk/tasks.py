@@ -17,8 +17,7 @@ from mynn_control.translation import _
 def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson], heard: float) -> str:
     """Return the page. Text from Pis is escaped. lessons: by name, in order. heard: time of the last report."""
     known = pupils if any(pupil.record != Record() for pupil in pupils) else []
-    parts = {"tab": "tasks", "pupils": known, "lessons": lessons, "heard": heard}
-    return render("tasks", parts)
+    return render("tasks", {"tab": "tasks", "pupils": known, "lessons": lessons, "heard": heard})
 
 
 def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:
