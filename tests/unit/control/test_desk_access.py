@@ -176,9 +176,7 @@ def test_a_computer_has_few_connections_and_others_have_theirs(
 
 
 def test_what_is_too_large_is_refused(desk: ServedDesk) -> None:
-    cookie = sign_in(desk).split(";")[0]
     assert ask(desk, "/sign-in", b"x" * 5000)[0] == 413
-    assert ask(desk, "/run/message", b"x" * 70_000, Cookie=cookie)[0] == 413
     with suppress(ConnectionError):  # it may close before all was sent
         assert ask(desk, "/", Cookie="x" * 5_000_000)[0] == 400
     assert desk.desk.run is None

@@ -44,15 +44,9 @@ class Card:
         """Run the desk at a socket of systemd's, and sign in."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            command = [
-                sys.executable,
-                "-m",
-                "mynn_control.desk",
-                str(self.dist / "desk"),
-                f"{self.folder}/inventory.ini",
-            ]
+            desk: list[str | Path] = [sys.executable, "-m", "mynn_control.desk", self.dist / "desk"]
             process = subprocess.Popen(
-                [*command, "--serve", f"{self.folder}/password"],
+                [*desk, self.folder / "inventory.ini", "--serve", self.folder / "password"],
                 cwd=ROOT,
                 env=os.environ | {"LISTEN_FDS": "1", "HOME": str(self.folder)},
                 close_fds=False,
@@ -136,18 +130,14 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, target: str 
 
 
 LEAST = [member("inventory.ini"), member(backup.DATABASE)]
+NOT_KEPT = ["/etc/passwd", "dist/work/../../x", "dist/../x", "../x", "dist/other/x", "dist/workshop", "mynn/x.py"]
+NOT_KEPT += ["playbooks/site.yml", "ssh/config", "ssh/authorized_keys", "dist/desk/./x", "inventory.ini/x", ""]
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        *map(
-            member,
-            ["/etc/passwd", "dist/work/../../x", "dist/../x", "../x", "dist/other/x", "dist/workshop", "mynn/x.py"],
-        ),
-        *map(
-            member, ["playbooks/site.yml", "ssh/config", "ssh/authorized_keys", "dist/desk/./x", "inventory.ini/x", ""]
-        ),
+        *map(member, NOT_KEPT),
         member("dist/work/link", tarfile.SYMTYPE, target="/etc/passwd"),
         member("dist/work/link", tarfile.LNKTYPE, target="inventory.ini"),
         *(member("dist/desk/it", kind) for kind in (tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE)),

@@ -113,18 +113,10 @@ def test_a_choice_becomes_settings_of_the_playbook(desk: ServedDesk, tmp_path: P
 
 def test_a_look_says_once_what_a_reset_would_touch() -> None:
     after = "/home/ada/notebooks/own.ipynb removed\n/home/ada/.cache/x removed\n/home/ada/.profile as at first\n"
-    result = {"msg": None, "diff": {"before": "", "after": after}}
-    event: dict[str, object] = {
-        "event": "ok",
-        "step": [],
-        "task": "Reset",
-        "action": "student_work",
-        "pi": "pi-01",
-        **result,
-    }
+    event = {"event": "ok", "step": [], "task": "Reset", "action": "student_work", "pi": "pi-01"}
     look = Run("look")
     for _ in range(2):  # the role looks, and then resets
-        look._read(event)
+        look._read(event | {"msg": None, "diff": {"before": "", "after": after}})
     assert look.messages == ["pi-01: 1 would be removed (/home/ada/notebooks/own.ipynb), 1 put back as at first."]
 
 

@@ -36,11 +36,6 @@ def test_a_pi_with_the_default_name_gets_an_unused_one_and_what_is_known_or_no_p
     ]
 
 
-def test_any_number_of_default_names_is_renamed() -> None:
-    found = {f"raspberrypi-{number}": Found({"10.0.0.9"}) for number in range(2, 152)}
-    assert lines(found, [])[-1].startswith("pi150 ansible_host=10.0.0.9")
-
-
 # The last ones are host names, but Ansible treats them specially.
 HOSTILE = ["pi09 ansible_ssh_common_args=-oProxyCommand=x #", "pi09\n", "pi09\x1b]0;title\x07", "pi09\u202e", "p\u0456"]
 HOSTILE += ["[all:vars]", "pi[01:99]", "{{ 1 + 1 }}", "#pi09", "-oProxyCommand=x", "pi09-", "pi..09", "", "pi0\u0669"]
