@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from mynn_control.own_files import sources
 PROMPT = "mynn-pi: the password of sudo?"  # sudo's prompt, on a line of its own
 # ssh's options before and after those of the teacher: ssh takes the first of a repeated option. Forwardings are
 # cleared, because only playbooks need the tunnel for apt to this computer.
-FIRST = ("BatchMode=yes", "ControlMaster=no", "ControlPath=none", "ClearAllForwardings=yes")
-LAST = ("ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=2")
+FIRST = ("-oBatchMode=yes", "-oControlMaster=no", "-oControlPath=none", "-oClearAllForwardings=yes")
+LAST = ("-oConnectTimeout=10", "-oServerAliveInterval=5", "-oServerAliveCountMax=2")
 
 
 @dataclass(frozen=True)
@@ -107,20 +107,12 @@ def _options(kind: str, plugin: str, variables: Mapping[str, Any]) -> dict[str, 
 
 def _ssh(option: Mapping[str, Any]) -> list[str]:
     """Return the command that logs in on a Pi, with the options that Ansible's `ssh` plugin would use."""
-    argv = [option["ssh_executable"], "-T", *_each(FIRST), *shlex.split(option["ssh_args"] or "")]
+    argv = [option["ssh_executable"], "-T", *FIRST, *shlex.split(option["ssh_args"] or "")]
     if not option["host_key_checking"]:
-        argv += ["-o", "StrictHostKeyChecking=no"]
-    if option["port"]:
-        argv += ["-p", str(option["port"])]
-    if option["private_key_file"]:
-        argv += ["-i", option["private_key_file"]]
-    if option["remote_user"]:
-        argv += ["-l", option["remote_user"]]
+        argv += ["-oStrictHostKeyChecking=no"]
+    for flag, name in (("-p", "port"), ("-i", "private_key_file"), ("-l", "remote_user")):
+        if option[name]:
+            argv += [flag, str(option[name])]
     for more in ("ssh_common_args", "ssh_extra_args"):
         argv += shlex.split(option[more] or "")
-    return [*argv, *_each(LAST), "--", option["host"]]
-
-
-def _each(options: Iterable[str]) -> Iterator[str]:
-    for option in options:
-        yield from ("-o", option)
+    return [*argv, *LAST, "--", option["host"]]

@@ -182,7 +182,10 @@ class Monitor:
         try:
             async with asyncio.timeout(TIMEOUT):
                 await _handshake(connection, process)
-            await self._receive_lines(connection, process)
+            allowed = schema(name for name, _ in connection.students)
+            while line := await _line(process.stdout):
+                self.answers.queue(connection.pi, shown=_parsed(line, allowed), lost="")
+                await asyncio.sleep(INTERVAL)
             async with asyncio.timeout(TIMEOUT):
                 return await errors
         except LostError as error:
@@ -194,12 +197,6 @@ class Monitor:
             errors.cancel()
             await asyncio.gather(errors, return_exceptions=True)
             await process.communicate()
-
-    async def _receive_lines(self, connection: Connection, process: Process) -> None:
-        allowed = schema(name for name, _ in connection.students)
-        while line := await _line(process.stdout):
-            self.answers.queue(connection.pi, shown=_parsed(line, allowed), lost="")
-            await asyncio.sleep(INTERVAL)
 
     async def _read_errors(self, connection: Connection, process: Process) -> str:
         """Read standard error and give sudo its password. Returns why the connection ended, often the last line."""
