@@ -22,7 +22,7 @@ from mynn_control.desk.app import Server
 from mynn_control.desk.backup import BackupFiles, confirm_restore, restore
 from mynn_control.desk.monitor import Monitor
 from mynn_control.desk.pages import Desk
-from mynn_control.desk.runs import PROJECT, SETTINGS, Fleet
+from mynn_control.desk.runs import SETTINGS, Fleet
 from mynn_control.own_files import create_empty, desk_file
 
 
@@ -35,7 +35,7 @@ def main(folder: Path, fleet: Fleet, student: str, network: NetworkSettings | No
     try:
         with locked(folder, 0):
             create_empty(SETTINGS)
-            desk = Desk(fleet, folder, PROJECT / "notebooks", home=home, note=note)
+            desk = Desk(fleet, folder, home=home, note=note)
             with Server(desk, network=network) as server:
 
                 def on_start() -> None:

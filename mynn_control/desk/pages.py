@@ -23,13 +23,14 @@ from mynn_control.desk.connections import class_language
 from mynn_control.desk.database import OWN_FILES, Database, Seat
 from mynn_control.desk.inventory import Inventory, migrate_pis
 from mynn_control.desk.monitor import PASSWORD_WANTED, Answers, Monitor
-from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, SETTINGS, STOPPED, Fleet, Run, again
+from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, PROJECT, SETTINGS, STOPPED, Fleet, Run, again
 from mynn_control.desk.settings import Settings, migrate_settings
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
 from mynn_control.translation import N_, _
 
 CHANGING = ("adopt", "site", "update", "handout", "restore", "reset", "undo")  # runs after which the Pis report again
+LESSONS = PROJECT / "notebooks"
 RUN = "<!--run-->"  # placeholder for the run in each page
 FIRST = {  # run → the run on the same Pis that must come just before, and the error message if it did not
     "reset": ("look", N_("First look at what a reset would change.")),
@@ -49,21 +50,15 @@ class AskPasswordError(Exception):
 
 
 class Desk:
-    """The desk's pages and actions. folder: holds the database. lessons: folder of the notebooks.
+    """The desk's pages and actions. folder: holds the database.
 
     home: home folder of the account, only on a desk's own card. note: message for the teacher at the start.
     """
 
     def __init__(
-        self,
-        fleet: Fleet,
-        folder: Path,
-        lessons: Path,
-        settings: Path = SETTINGS,
-        home: Path | None = None,
-        note: str = "",
+        self, fleet: Fleet, folder: Path, settings: Path = SETTINGS, home: Path | None = None, note: str = ""
     ) -> None:
-        self.fleet, self.folder, self._lessons = fleet, folder.resolve(), lessons
+        self.fleet, self.folder = fleet, folder.resolve()
         self.lessons: Mapping[str, Lesson] = {}  # by name, in teaching order
         self.work, self.labels = self.folder.with_name("work"), self.folder.with_name("labels")
         self.backup_files = BackupFiles(fleet.inventory, self.folder, home)
@@ -147,7 +142,7 @@ class Desk:
             self._files = files
             with suppress(AnsibleError, OSError):  # Monitor reports what is wrong with a file
                 os.environ[VARIABLE] = class_language(self.fleet, self.settings.path.parents[2])
-            self.lessons = outline(self._lessons / lessons_folder(self._lessons))
+            self.lessons = outline(LESSONS / lessons_folder(LESSONS))
 
     def _draw_run(self) -> None:
         with self._lock:

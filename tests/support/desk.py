@@ -55,7 +55,7 @@ def served(
     network: NetworkSettings | None = None,
 ) -> Iterator[ServedDesk]:
     """Serve a desk, whose folder this is. network: settings of a desk that is on the network."""
-    desk = Desk(Fleet(inventory), folder, ROOT / "notebooks", settings, folder if network else None)
+    desk = Desk(Fleet(inventory), folder, settings, folder if network else None)
     desk.update()
     with Server(desk, 0, network) as server:
         yield ServedDesk(folder, desk, server)

@@ -82,7 +82,7 @@ def desk_of(folder: Path) -> Desk:
     settings.with_name("settings.desk.yml").write_text("language: de\n")
     (folder / "inventory.ini").write_text("[pis]\npi01.local\n")
     (folder / "dist/desk").mkdir(parents=True)
-    desk = Desk(Fleet(folder / "inventory.ini"), folder / "dist/desk", ROOT / "notebooks", settings)
+    desk = Desk(Fleet(folder / "inventory.ini"), folder / "dist/desk", settings)
     desk.answers.queue("pi01", place=1, students={"ada": "http://pi01"}, lost="")
     desk.update()
     return desk
