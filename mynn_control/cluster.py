@@ -25,7 +25,7 @@ from distributed import Client, Scheduler, Security
 from tornado.web import RequestHandler
 
 from mynn.experiments.cluster import ADDRESS, CERTIFICATE, KEY, place
-from mynn.files import is_locked, locked
+from mynn.files import is_locked, locked, write_text
 
 PID, LOG = "scheduler.pid", "scheduler.log"
 SETTINGS = {
@@ -69,9 +69,7 @@ def write_key(folder: Path) -> None:
     """Write a new self-signed certificate and its key."""
     made = Security.temporary()
     for name, content in ((CERTIFICATE, made.tls_ca_file), (KEY, made.tls_scheduler_key)):
-        (folder / name).unlink(missing_ok=True)
-        with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(content)
+        write_text(folder / name, content, mode=0o600)
 
 
 def dask_setup(scheduler: Scheduler) -> None:

@@ -41,16 +41,15 @@ def collected(work: Path) -> dict[str, list[str]]:
 
 def packed(work: Path, place: str) -> Path:
     """Pack a collection (DATE/PI) into a new ZIP file beside the folder `work`, and return its path."""
-    descriptor, made = tempfile.mkstemp(prefix=UNFINISHED, dir=work.parent)
     with (
-        os.fdopen(descriptor, "wb") as file,
+        tempfile.NamedTemporaryFile(prefix=UNFINISHED, dir=work.parent, delete=False) as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive,
     ):
         for path in sorted((work / place).rglob("*")):
             if path.is_file() and not path.is_symlink():
                 name = os.fsencode(path.relative_to(work)).decode(errors="replace")
                 archive.write(path, name)
-    return Path(made)
+    return Path(file.name)
 
 
 def handout(desk: Path, name: str) -> Path:
