@@ -81,9 +81,8 @@ def test_a_new_card_becomes_the_old_one_and_loses_nothing(tmp_path: Path) -> Non
         saved = session.get(f"{url}/backup/now").content
     assert sorted(path.name for path in old.dist.iterdir()) == ["desk", "work"]
     with new.opened() as (url, session, process):
-        assert (
-            session.post(f"{url}/restore", b"no backup").text == "This file is damaged, or is not a backup of a desk."
-        )
+        wrong = session.post(f"{url}/restore", b"no backup").text
+        assert wrong == "This file is damaged, or is not a backup of a desk."
         assert session.post(f"{url}/restore", saved[: len(saved) // 2]).status_code == 409
         assert session.post(f"{url}/restore", saved).text == ""
         assert process.wait(30) == 0  # systemd starts it again

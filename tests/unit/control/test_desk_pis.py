@@ -82,9 +82,8 @@ def test_the_last_state_of_a_pi_that_is_off_is_shown(tell: Any) -> None:
     assert "The Pis: 0 of 1 ready" in page and "✘ no answer" in page and "sudo on" not in page
     assert "It last answered on " in page and "7.9 GB free<small>of 8.5 GB" in page
     assert ">Pi 5 Model B<small>revision 1.0<" in tell({})
-    assert "sudo on pi01 wants a password" in tell(
-        {"pi01": {"state": {}, "lost": "Task failed: Missing sudo password"}}
-    )
+    without = {"state": {}, "lost": "Task failed: Missing sudo password"}
+    assert "sudo on pi01 wants a password" in tell({"pi01": without})
 
 
 def records() -> dict[str, str]:
