@@ -114,19 +114,13 @@ def write(disk: Disk, image: Path, bmap: Path) -> None:
             with suppress(PermissionError):  # only root may end sudo, which Ctrl-C has reached, too
                 process.terminate()
             process.wait()
-        if code not in (0, BUSY):
-            blank(disk)
+        if code not in (0, BUSY):  # no Pi may boot from half an image
+            with suppress(CardError):
+                run(*root, "dd", "if=/dev/zero", f"of={disk.path}", "bs=4096", "count=1", "conv=nocreat,notrunc,fsync")
     if code:
         raise CardError(
             "another program is using it: close that program" if code == BUSY else "see what bmaptool says above"
         )
-
-
-def blank(disk: Disk) -> None:
-    """Overwrite the card's beginning, if possible, so that no Pi boots from half an image."""
-    zeros = ("dd", "if=/dev/zero", f"of={disk.path}", "bs=4096", "count=1", "conv=nocreat,notrunc,fsync")
-    with suppress(CardError):
-        run(*as_root(disk.path), *zeros)
 
 
 def as_root(path: str) -> list[str]:

@@ -64,7 +64,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A computer that was found, and its line in an inventory.
+    """A computer that was found, and what an inventory may have of it.
 
     found: its current name. name: in the inventory. address: "" if this computer resolves the name. note: a description
     in words. known: whether the inventory has it. suits: whether to add it.
@@ -77,11 +77,6 @@ class Proposal:
     note: str
     known: bool
     suits: bool
-
-    @property
-    def line(self) -> str:
-        """The line in the inventory."""
-        return f"{self.name} ansible_host={self.address}" if self.address else self.name
 
 
 def expand(name: str) -> list[str]:
@@ -220,9 +215,11 @@ def _proposal(name: str, host: Found, taken: set[str], free: Iterator[str], by_n
 
 def lines(found: dict[str, Found], known: Iterable[str]) -> list[str]:
     """Return lines for an inventory. Known Pis, and computers that may not be Pis, become comments."""
-    proposed = proposals(found, known)
-    shown = [f"{'' if one.suits else '# '}{one.line}   # {one.addresses}: {one.note}" for one in proposed]
-    if refused := len(found) - len(proposed):
+    shown = []
+    for one in proposals(found, known):
+        line = f"{one.name} ansible_host={one.address}" if one.address else one.name
+        shown.append(f"{'' if one.suits else '# '}{line}   # {one.addresses}: {one.note}")
+    if refused := len(found) - len(shown):
         shown.append(f"# Left out: {refused} without a valid host name or address.")
     return shown
 

@@ -160,7 +160,8 @@ def _strings(python: str, starts: list[int], translate: Translate) -> Iterator[t
 def _shown(node: ast.AST, how: str) -> Iterator[tuple[Any, str]]:
     """Yield the strings below a node that people read, and their kinds. how: "shows", "hides" or "", by its parent."""
     if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
-        text = "".join(part.value for part in _constants(node))
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        text = "".join(str(part.value) for part in parts if isinstance(part, ast.Constant))
         is_phrase = (PHRASE if isinstance(node, ast.JoinedStr) else SENTENCE).search(text)
         is_read = is_phrase or (how == "shows" and WORD.search(text) and not NAME.fullmatch(text))
         if is_read and how != "hides" and "\n" not in text.strip("\n"):
@@ -191,11 +192,6 @@ def _shown(node: ast.AST, how: str) -> Iterator[tuple[Any, str]]:
         how = "hides"
     for child in ast.iter_child_nodes(node):
         yield from _shown(child, how)
-
-
-def _constants(node: ast.AST) -> list[Any]:
-    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
-    return [part for part in parts if isinstance(part, ast.Constant)]
 
 
 def _text_of(node: ast.AST, python: str) -> str:

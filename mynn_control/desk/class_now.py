@@ -81,25 +81,20 @@ class Card:
     name: str = ""
 
 
-def cards(answers: Answers, lessons: Mapping[str, Lesson], names: Mapping[Seat, str]) -> list[Card]:
-    """Return the students' cards in the inventory's order, those with a fault first.
+def draw(answers: Answers, lessons: Mapping[str, Lesson], names: Mapping[Seat, str]) -> str:
+    """Return the page: the students' cards in the inventory's order, those with a fault first.
 
-    lessons: by name. names: pupils' names by seat.
+    What came from a Pi is escaped. lessons: by name. names: pupils' names by seat.
     """
-    found = []
+    cards = []
     for pi, texts in answers.shown("class").items():
         students, lost = answers.pis[pi]["students"], answers.pis[pi]["lost"]
         for student in students:
             whose = student if len(students) > 1 else ""
             made = card(pi, whose, lost, texts.get(student), lessons, off=pi in answers.off)
-            found.append(replace(made, name=names.get((pi, student), "")))
-    return sorted(found, key=lambda card: not card.faults)
-
-
-def draw(answers: Answers, lessons: Mapping[str, Lesson], names: Mapping[Seat, str]) -> str:
-    """Return the page. What came from a Pi is escaped."""
-    made = cards(answers, lessons, names)
-    parts = {"cards": made, "short": SHORT, "pis": len(answers.pis), "answering": answers.answering}
+            cards.append(replace(made, name=names.get((pi, student), "")))
+    cards.sort(key=lambda card: not card.faults)
+    parts = {"cards": cards, "short": SHORT, "pis": len(answers.pis), "answering": answers.answering}
     return render("class", parts | {"tab": "class"})
 
 

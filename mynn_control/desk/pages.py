@@ -156,7 +156,7 @@ class Desk:
         """Return the tabs about saved data; none if the data are unchanged, because drawing takes a while."""
         students = {name: pi["students"] for name, pi in self.answers.in_order()}
         folders = {name: list(files_in(of)) for name, of in work.handouts(self.folder).items()}
-        made = self._labels_made()
+        made = max((path.stat().st_mtime for path in self.labels.glob("labels-*.html")), default=0)
         files, run = (self.inventory.state, self.settings.state), self.run and (self.run.name, self.run.how)
         if (drawn := (self._changed, students, folders, made, files, self._trouble, run, language())) == self._drawn:
             return {}
@@ -175,10 +175,6 @@ class Desk:
 
     def _seats(self) -> list[Seat]:
         return [(pi, student) for pi, answer in self.answers.in_order() for student in answer["students"]]
-
-    def _labels_made(self) -> float:
-        """Return the time at which the labels were made; 0 if there are no labels."""
-        return max((path.stat().st_mtime for path in self.labels.glob("labels-*.html")), default=0)
 
     def _apply(self, action: Form, given: Mapping[str, str]) -> str:
         """Apply a form, even during a run. Returns the error message, or nothing."""

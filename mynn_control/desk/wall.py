@@ -77,7 +77,8 @@ class Wall:
         cards, taken_off = self.cards(), self.database.taken_off()
         on = [card for card in cards if card.place not in taken_off]
         parts = parts_of(on) | {"taken_off": taken_off}
-        digits = test_set(parts["tiles"])
+        # The test set is CSV in MNIST's format, for `read_csv`.
+        digits = "".join(f"{label},{','.join(map(str, pixels.tolist()))}\n" for label, pixels in parts["tiles"])
         if digits and digits != self._digits:
             self.test_set.parent.mkdir(parents=True, exist_ok=True)
             write_text(self.test_set, digits)
@@ -124,16 +125,6 @@ def mosaic(cards: Sequence[Card]) -> list[tuple[int, Bytes]]:
     return sorted(tiles, key=lambda tile: tile[0])
 
 
-def tile_columns(count: int) -> int:
-    """Return the number of tiles in a row: the smallest with which the mosaic fits its place."""
-    return next(n for n in range(5, 1000) if MOSAIC_WIDTH / n * math.ceil(count / n) <= MOSAIC_HEIGHT)
-
-
-def test_set(tiles: Sequence[tuple[int, Bytes]]) -> str:
-    """Return the digits as CSV in MNIST's format, for `read_csv`."""
-    return "".join(f"{label},{','.join(map(str, pixels.tolist()))}\n" for label, pixels in tiles)
-
-
 def picture(pixels: Bytes) -> str:
     """Return a picture of 784 pixels as a data URL, dark where there is ink."""
     return _png(pixels.tobytes(), SIDE)
@@ -141,7 +132,8 @@ def picture(pixels: Bytes) -> str:
 
 def together(tiles: Sequence[tuple[int, Bytes]]) -> str:
     """Return the mosaic as one picture, as a data URL."""
-    columns = tile_columns(len(tiles))
+    # The smallest number of tiles in a row with which the mosaic fits its place.
+    columns = next(n for n in range(5, 1000) if MOSAIC_WIDTH / n * math.ceil(len(tiles) / n) <= MOSAIC_HEIGHT)
     canvas = np.zeros((math.ceil(len(tiles) / columns), SIDE, columns, SIDE), np.uint8)
     for place, (_label, pixels) in enumerate(tiles):
         canvas[place // columns, :, place % columns] = pixels.reshape(SIDE, SIDE)

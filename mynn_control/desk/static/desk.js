@@ -13,7 +13,8 @@ async function refresh() {
     const part = page.querySelector(name);
     if (!part || part.outerHTML === shown[name]) continue;
     shown[name] = part.outerHTML;
-    keepLarge(part);
+    const large = document.querySelector(".large")?.dataset.place; // on the wall, keep the enlarged card enlarged
+    for (const card of part.querySelectorAll("[data-place]")) card.classList.toggle("large", card.dataset.place === large);
     keepChoices(part);
     const focused = document.activeElement.id;
     document.querySelector(name).replaceWith(document.adoptNode(part));
@@ -21,12 +22,6 @@ async function refresh() {
   }
   const running = Boolean(document.querySelector(".running"));
   document.querySelectorAll("fieldset").forEach((fieldset) => (fieldset.disabled = running));
-}
-
-// On the wall, keep the enlarged card enlarged.
-function keepLarge(main) {
-  const large = document.querySelector(".large")?.dataset.place;
-  for (const card of main.querySelectorAll("[data-place]")) card.classList.toggle("large", card.dataset.place === large);
 }
 
 // Keep typed text, choices that still exist, and unfolded details.
