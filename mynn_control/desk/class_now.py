@@ -18,7 +18,7 @@ from mynn.tasks import MOST, NAME
 from mynn_control.desk.database import Seat
 from mynn_control.desk.monitor import NOT_SET_UP, STRANGE_KEY, Answers
 from mynn_control.render import render
-from mynn_control.report_schemas import CLOSED, by_name, of
+from mynn_control.report_schemas import CLOSED, COUNT, YES_OR_NO, by_name, of
 from mynn_control.translation import N_, _
 from mynn_server.status_stream import STRANGER
 
@@ -27,13 +27,12 @@ LONGEST = 600  # minutes at a task: a longer time means a wrong clock
 MARKS = {True: "✔", False: "✘", None: "·"}  # per task: right, tried, untouched
 DIED = {"memory": N_("{lesson} ran out of memory."), "stopped": N_("{lesson} stopped unexpectedly.")}
 MEGABYTES = {"type": "integer", "minimum": 0, "maximum": 1 << 20}
-EPOCH = {"type": "integer", "minimum": 0, "maximum": 1 << 40}
 PROGRAM = {
     "path": {"type": "string", "maxLength": 300},
-    "busy": {"type": "boolean"},
+    "busy": YES_OR_NO,
     "quiet": {"type": "integer", "minimum": 0, "maximum": 1 << 20},  # minutes
     "died": {"enum": ["", *DIED]},
-    "began": EPOCH,
+    "began": COUNT,  # seconds since 1970
 }
 # Schema of a notebook server's answer (mynn_server/status_socket.py).
 ANSWER = CLOSED | of(
@@ -41,8 +40,8 @@ ANSWER = CLOSED | of(
         "running": {"type": "array", "items": CLOSED | of(PROGRAM), "maxItems": 50},
         "free": MEGABYTES,
         "total": {**MEGABYTES, "minimum": 1},
-        "tasks": by_name(rf"^{NAME}\Z", {"type": "boolean"}, MOST),
-        "answered": EPOCH,
+        "tasks": by_name(rf"^{NAME}\Z", YES_OR_NO, MOST),
+        "answered": COUNT,
     }
 )
 

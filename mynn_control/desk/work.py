@@ -16,7 +16,6 @@ from ansible_collections.mynn.pi.plugins.module_utils.collection import BESIDE, 
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk.backup import UNFINISHED
 from mynn_control.desk.database import Seat
-from mynn_control.desk.pis import day
 from mynn_control.desk.runs import Run
 from mynn_control.render import for_templates, render
 from mynn_control.translation import _
@@ -126,9 +125,4 @@ def when(date: str) -> float:
         return 0.0
 
 
-def collected_on(date: str) -> str:
-    """Return a collection's date and time in words."""
-    return day(when(date))
-
-
-for_templates(collected_on)
+for_templates(when)

@@ -141,12 +141,11 @@ document.addEventListener("paste", (event) => {
 for (const end of ["close", "toggle", "pointerup"]) document.addEventListener(end, () => refresh().catch(() => {}), true);
 
 // A browser opens at most six connections to the desk, so a hidden page closes its event stream.
-const tab = document.documentElement.className;
 let events;
 function connect() {
   events?.close();
   if (document.hidden) return;
-  events = new EventSource(`/events/${tab}`); // reconnects by itself
+  events = new EventSource(`/events/${document.documentElement.classList[0]}`); // reconnects by itself
   events.addEventListener("message", () => refresh().then(() => hasEnded() && showMessage(), () => {}));
   events.addEventListener("error", () =>
     refresh().catch(() => showMessage(trouble.dataset.ended, { over: true })),
