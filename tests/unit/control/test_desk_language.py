@@ -66,10 +66,8 @@ def test_what_the_desk_says_of_pis_and_runs_is_in_the_language(pseudo: Callable[
     pseudo()
     cards = [card_of(**given) for given, _word, _fault in CARDS]
     said = [text for card in cards for text in (card.word, *card.faults, *(line.minutes for line in card.lines))]
-    for changes, _sentence in FAULTS:
-        said += [
-            text for one in faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW, 250) for text in (one.what, one.cure)
-        ]
+    found = [one for changes, _ in FAULTS for one in faults(state(**changes), {"part2.ipynb": "5e1f"}, NOW, 250)]
+    said += [text for one in found for text in (one.what, one.cure)]
     said += [Run(name, {"passwords": "yes"}).title for name in PLAYBOOKS]
     said += [again(CUT_OFF), Run("site").doing, *(in_words("pi", reason) for reason in ("sudo", "host key", "reason"))]
     assert [text for text in said if english(text)] == []
