@@ -132,9 +132,8 @@ def test_requests_that_do_not_come_end_and_do_not_hold_the_place_of_others(
 ) -> None:
     monkeypatch.setattr(access, "IDLE", 0.5)
     head = f"GET /static/desk.css HTTP/1.1\r\nHost: 127.0.0.1:{port_of(desk)}\r\n"
-    post = (
-        head.replace("GET /static/desk.css", "POST /sign-in") + f"Origin: {desk.url}\r\nContent-Length: 9\r\n\r\npass"
-    )
+    post = head.replace("GET /static/desk.css", "POST /sign-in")
+    post += f"Origin: {desk.url}\r\nContent-Length: 9\r\n\r\npass"
     for is_second, part in ((False, ""), (False, head), (True, head), (False, post)):
         connection = HTTPConnection("127.0.0.1", port_of(desk), timeout=600, source_address=(STUDENT, 0))
         with closing(connection), suppress(ConnectionError):
@@ -216,15 +215,14 @@ def test_with_a_certificate_nothing_is_sent_in_the_clear(
     (tmp_path / "dist/desk").mkdir(parents=True)
     with served(tmp_path / "dist/desk", network=NetworkSettings(HASH, frozenset({"desk.local"}), certificate)) as desk:
         assert requests.get(plain, allow_redirects=False).headers["Location"] == "https://127.0.0.1"
-        answer = requests.post(
-            f"{plain}/sign-in", {"password": PASSWORD}, headers={"Origin": plain}, allow_redirects=False
-        )
+        form = {"password": PASSWORD}
+        answer = requests.post(f"{plain}/sign-in", form, headers={"Origin": plain}, allow_redirects=False)
         assert "Set-Cookie" not in answer.headers
         session = requests.Session()
         session.verify, session.trust_env = str(certificate), False
         session.headers.update({"Origin": desk.url, "Connection": "close"})
         assert desk.url.startswith("https://") and session.get(desk.url).status_code == 401
-        signed_in = session.post(f"{desk.url}/sign-in", {"password": PASSWORD}, allow_redirects=False)
+        signed_in = session.post(f"{desk.url}/sign-in", form, allow_redirects=False)
         assert "Secure" in signed_in.headers["Set-Cookie"]
         assert session.get(desk.url).status_code == 200
         other = session.post(f"{desk.url}/stop", headers={"Origin": desk.url.replace("https", "http")})
