@@ -36,8 +36,7 @@ def pip_download(to: Path, python: str, platforms: list[str], *arguments: str) -
     options = ["--only-binary=:all:", "--no-deps", "--python-version", python, "--dest", str(to)]
     options += [option for platform in platforms for option in ("--platform", platform)]
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", *options]
-    result = subprocess.run([*command, *arguments], check=False)
-    if result.returncode:
+    if subprocess.run([*command, *arguments], check=False).returncode:
         sys.exit("Pip could not download the wheels (see above): check the Internet connection.")
 
 

@@ -105,10 +105,9 @@ class Desk:
     def _migrate_files(self) -> None:
         """Move Pis and settings that earlier desks wrote into the teacher's files to the desk's own files."""
         try:
-            moved = [migrate_pis(self.fleet.inventory), migrate_settings(self.settings.path)]
+            self.notes += [migrate_pis(self.fleet.inventory), migrate_settings(self.settings.path)]
         except (AnsibleError, OSError, ValueError) as error:
-            moved = [str(error)]
-        self.notes += moved
+            self.notes.append(str(error))
 
     def page(self, tab: str) -> str:
         """Return the HTML page of a tab."""

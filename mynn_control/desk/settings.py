@@ -23,7 +23,7 @@ from mynn_control.translation import _, safe
 # Shown first: the settings that teachers ask for.
 FIRST = ["language", "jupyter_https", "jupyter_port", "jupyter_cull_seconds", "students", "system_hostname"]
 FIRST += ["system_ssh_keys", "apt_cache_platforms", "apt_cache_mirrors", "python_piwheels"]
-TYPES = {"bool": bool, "int": int, "list": list, "dict": dict}  # all others are text
+YAML_TYPES = {"list": list, "dict": dict}  # of settings that are written as YAML
 TEMPLATE = re.compile(r"\{[{%#]")
 SECRET = re.compile("pass|psk|secret", re.I)  # keys of secrets in settings that are tables
 DOTS = "••••"
@@ -124,11 +124,11 @@ def value_of(setting: Setting, answer: str) -> Any:
     """Return the value of a control's text. RefusedError: it is invalid."""
     name, kind = setting.name, setting.option["type"]
     value: Any = answer
-    is_yaml = kind in ("list", "dict")
+    is_yaml = kind in YAML_TYPES
     if not (re.sub(r"[\r\n\t]", "", answer) if is_yaml else answer).isprintable():
         raise RefusedError(_("{name} must be text, of characters that can be printed.").format(name=name))
     if is_yaml:
-        value = _parsed(name, answer, TYPES[kind])
+        value = _parsed(name, answer, YAML_TYPES[kind])
     elif kind == "bool":
         value = {"true": True, "false": False}.get(answer, answer)
     elif kind == "int" and WHOLE.fullmatch(answer):
@@ -176,7 +176,7 @@ def row_of(of: Setting, values: Mapping[str, Any], where: str) -> Row:
     differs = own and value != default
     kind = of.option["type"]
     if of.option.get("no_log") or _has_secret(value):
-        return Row(of, "secret yaml" if kind in ("list", "dict") else "password", DOTS if value else "", differs, own)
+        return Row(of, "secret yaml" if kind in YAML_TYPES else "password", DOTS if value else "", differs, own)
     shown = "" if value is None else str(value)
     control = {"bool": "checkbox", "int": "number", "list": "yaml", "dict": "yaml"}.get(kind, "text")
     if "choices" in of.option:
