@@ -23,12 +23,8 @@ import ansible
 from mynn.files import replacing
 
 # Not packed. Of the tests, the desk needs only tests/provisioned, to verify Pis.
-WITHOUT = [
-    *(f"tests/{name}" for name in ("benchmarks", "classroom", "support", "unit", "virtual")),
-    ".ci",
-    ".gitignore",
-    "locale",
-]
+WITHOUT = [f"tests/{name}" for name in ("benchmarks", "classroom", "support", "unit", "virtual")]
+WITHOUT += [".ci", ".gitignore", "locale"]
 # Built from locale/ by mynn_control/languages.py. They are packed, so that the card needs no Babel.
 TRANSLATED = [
     "mynn/catalogs/*",

@@ -199,9 +199,8 @@ def html(page: Path, browser: Mapping[str, str | list[str]], code: str) -> bytes
 
 def lesson(notebook: Path, known: Mapping[str, str | list[str]]) -> bytes:
     """Return a lesson in a language, as a notebook file."""
-    other = lesson_messages.translated(
-        json.loads(notebook.read_bytes()), lambda text, _kind: str(known.get(text, text))
-    )
+    content = json.loads(notebook.read_bytes())
+    other = lesson_messages.translated(content, lambda text, _kind: str(known.get(text, text)))
     for cell in other["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = [with_commas(CELLS, line) for line in cell["source"]]

@@ -37,11 +37,8 @@ def sections() -> Iterator[tuple[str, str, list[Setting]]]:
         roles[path.parents[1]] = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"]
     options = {name: option for entry in roles.values() for name, option in entry.get("options", {}).items()}
     shared = defaults(SHARED)
-    yield (
-        "Shared by several roles",
-        "",
-        [Setting(name, options[name], *shared[name]) for name in shared if name in options],
-    )
+    common = [Setting(name, options[name], *shared[name]) for name in shared if name in options]
+    yield "Shared by several roles", "", common
     for role, entry in roles.items():
         known = defaults(role / "defaults/main.yml")
         own = {name: option for name, option in entry.get("options", {}).items() if name not in shared}

@@ -135,14 +135,12 @@ class AccessControl:
             await send(message)
 
         asked = Headers(scope=scope)
-        app = self.app
+        app, network = self.app, self.network
         if not self._is_own(scope, asked):
             app = PlainTextResponse("This is not for you.", HTTPStatus.FORBIDDEN)
-        elif self.network and self.network.certificate and scope["scheme"] == "http":
+        elif network and network.certificate and scope["scheme"] == "http":
             app = RedirectResponse(f"https://{asked['host'].partition(':')[0]}")
-        elif self.network and not (
-            self.network.has_session(asked.get("cookie", "")) or scope["path"].startswith(PUBLIC)
-        ):
+        elif network and not (network.has_session(asked.get("cookie", "")) or scope["path"].startswith(PUBLIC)):
             app = sign_in_page()
         await app(scope, receive, send_with_headers)
 

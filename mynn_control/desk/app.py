@@ -129,9 +129,8 @@ class Server:
         return labels
 
     async def _backup(self, _request: Request) -> Response:
-        return _download(
-            await run_in_threadpool(backup.create, self.desk.backup_files), time.strftime("mynn-pi-%Y-%m-%d.tar.gz")
-        )
+        made = await run_in_threadpool(backup.create, self.desk.backup_files)
+        return _download(made, time.strftime("mynn-pi-%Y-%m-%d.tar.gz"))
 
     async def _collection(self, request: Request) -> Response:
         date, pi = (request.path_params[name] for name in ("date", "pi"))

@@ -73,17 +73,15 @@ class Desk:
         if 0 < self.database.old_version < OWN_FILES:
             self._migrate_files()
         of_pis = ("find", "add", "add_named", "remove", "forget_key")
-        of_lists = {f"/pis/{name}": getattr(self.inventory, name) for name in of_pis}
-        of_settings = {f"/settings/{name}": getattr(self.settings, name) for name in ("save", "put_back")}
-        self.forms: dict[str, Form] = {
-            at: partial(self._apply_if_idle, to) for at, to in (of_lists | of_settings).items()
-        }
-        unlocked = {"/names": self.save_names, "/names/delete": self.delete_names, "/stop": self.stop}
-        unlocked |= {"/wall/take-off": self.wall.take_off, "/wall/put-back": self.wall.put_back}
-        self.forms |= {at: partial(self._apply, to) for at, to in unlocked.items()}
+        if_idle = {f"/pis/{name}": getattr(self.inventory, name) for name in of_pis}
+        if_idle |= {f"/settings/{name}": getattr(self.settings, name) for name in ("save", "put_back")}
+        if_idle["/work/delete"] = partial(work.delete_file, self.folder)
+        self.forms: dict[str, Form] = {at: partial(self._apply_if_idle, to) for at, to in if_idle.items()}
+        always = {"/names": self.save_names, "/names/delete": self.delete_names, "/stop": self.stop}
+        always |= {"/wall/take-off": self.wall.take_off, "/wall/put-back": self.wall.put_back}
+        self.forms |= {at: partial(self._apply, to) for at, to in always.items()}
         self.forms["/password"] = self._set_password
         self.forms |= {f"/run/{name}": self._start_form(name) for name in PLAYBOOKS}
-        self.forms["/work/delete"] = partial(self._apply_if_idle, partial(work.delete_file, self.folder))
         self.wanted, self.password = False, ""  # wanted: whether sudo on some Pi needs another password
         self.monitor: Monitor | None = None
         self._trouble = ""  # Monitor.trouble, as last drawn
@@ -256,9 +254,8 @@ class Desk:
             if busy := self.busy:
                 return busy
             chosen = {field: given.get(field, "") for field in ("pi", *PLAYBOOKS[name].fields)}
-            if given.keys() - chosen.keys() - {"password"} or not all(
-                self._is_choice(name, *choice) for choice in chosen.items()
-            ):
+            offered = all(self._is_choice(name, *choice) for choice in chosen.items())
+            if not offered or given.keys() - chosen.keys() - {"password"}:
                 return _("This choice does not exist, or no longer: load this page again, and choose from its lists.")
             before, wrong = FIRST.get(name, ("", ""))
             if before and not (self.run and self.run.name == before and self.run.pi == chosen["pi"]):
@@ -323,9 +320,8 @@ class Desk:
                 return
             self._report.stop(again(CUT_OFF))
             self._report = run = Run("report", password=self.password)
-            self._report_thread = threading.Thread(
-                target=run.execute, args=(self.fleet, self._settings(run), lambda: None)
-            )
+            arguments = (self.fleet, self._settings(run), lambda: None)
+            self._report_thread = threading.Thread(target=run.execute, args=arguments)
             self._report_thread.start()
 
     def stop(self, _given: Mapping[str, str]) -> str:
