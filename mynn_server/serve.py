@@ -84,16 +84,8 @@ class Starting:
         self.waiting: dict[socket.socket, Any] = {}  # by connection: its address
         self.sending: set[socket.socket] = set()  # connections that are being sent a file
         self.reading, self.writing = os.pipe()
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.run, daemon=True)  # so it ends if the program fails
+        self.thread = threading.Thread(target=self.answer, daemon=True)  # so it ends if the program fails
         self.thread.start()
-
-    def run(self) -> None:
-        """Answer until `end` is called."""
-        try:
-            self.answer()
-        finally:
-            self.ended.set()
 
     def answer(self) -> None:
         """Answer until `end` is called."""
@@ -163,7 +155,7 @@ class Starting:
     def end(self) -> socket.socket:
         """Stop answering; return the socket, for tornado."""
         os.write(self.writing, b".")
-        self.ended.wait()
+        self.thread.join()
         return self.listening
 
 
