@@ -148,8 +148,5 @@ class Language(JupyterHandler):
 
 def sent(handler: JupyterHandler, name: str) -> Any:
     """Return a field of the request's JSON; None if it is missing."""
-    try:
-        body = handler.get_json_body()
-    except UnicodeDecodeError:
-        raise HTTPError(400, "This is no JSON.") from None
+    body = handler.get_json_body()
     return body.get(name) if isinstance(body, dict) else None
