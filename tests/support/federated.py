@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mynn import Examples, NeuralNetwork
-from mynn_server.federated import ROUNDS, Average
+from mynn_server.federated import Average
 
 HIDDEN, RATE, DIGITS, SHARES = 50, 0.1, 1000, 30
 ZERO, ONE = 32768, 4096
@@ -29,14 +29,9 @@ def received(weights: bytes) -> NeuralNetwork:
     return network
 
 
-def share(digits: Examples, number: int, two: bool) -> Examples:
+def share(digits: Examples, number: int) -> Examples:
     """Return the digits that are a browser's."""
-    if not two:
-        return digits[number % SHARES :: SHARES]
-    size = len(digits) // SHARES // 2
-    first = size * (7 * number % SHARES)
-    by_label = np.argsort(digits.labels, kind="stable")
-    return digits[np.sort(np.concatenate([by_label[at : at + size] for at in (first, first + size * SHARES)]))]
+    return digits[number % SHARES :: SHARES]
 
 
 def learnt(weights: bytes, own: Examples, rounds: int) -> bytes:
@@ -46,7 +41,7 @@ def learnt(weights: bytes, own: Examples, rounds: int) -> bytes:
     return sent(network)
 
 
-def together(shares: list[Examples], seed: int, rounds: int = ROUNDS) -> NeuralNetwork:
+def together(shares: list[Examples], seed: int, rounds: int) -> NeuralNetwork:
     """Return the network of all, which the Pi's own code averages."""
     weights = sent(untrained(seed))
     for done in range(rounds):
