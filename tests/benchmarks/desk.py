@@ -14,8 +14,10 @@ import argparse
 import statistics
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 from playwright.sync_api import Locator, expect
 
 from tests.provisioned.notebook_server import NotebookServer
@@ -27,7 +29,6 @@ from tests.support.pupil import FIRST
 from tests.virtual import Fleet
 
 REST = 60  # seconds
-TICKS = 100  # of processor time in a second
 
 
 def class_of(count: int, one: Fleet, many: Fleet) -> Classroom:
@@ -41,15 +42,14 @@ def class_of(count: int, one: Fleet, many: Fleet) -> Classroom:
 
 def cost(desk: int) -> tuple[float, float]:
     """Return the processor time, in seconds, and the memory, in MiB, of the desk's processes."""
-    ticks = pss = 0
-    for process in descendants(desk):
-        try:
-            ticks += sum(map(int, Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]))
-            rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
-        except OSError:  # it has just ended
-            continue
-        pss += int(rollup.partition("\nPss:")[2].split()[0])
-    return ticks / TICKS, pss / 1024
+    seconds, pss = 0.0, 0
+    for pid in descendants(desk):
+        with suppress(psutil.Error):  # it has just ended
+            process = psutil.Process(pid)
+            used = process.cpu_times()
+            seconds += used.user + used.system
+            pss += process.memory_full_info().pss
+    return seconds, pss / 2**20
 
 
 def start(server: NotebookServer) -> str:
