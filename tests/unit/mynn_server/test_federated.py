@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from mynn import read_csv
 from mynn_server.federated import MOST, MOST_OF_ONE, NUMBERS, ROUNDS, SIZE, Average, Session
@@ -184,11 +184,6 @@ def test_there_is_room_for_forty_and_for_four_of_a_computer(server: Server, teac
         assert answer.status_code == 409 and answer.json()["message"].startswith(says)
 
 
-def interrupt(route: Route) -> None:
-    """Let a request fail."""
-    route.abort()
-
-
 @pytest.mark.slow
 def test_two_pupils_join_and_the_projector_shows_what_all_recognise(server: Server, chromium: None) -> None:
     """The pupils have no password. On a busy computer, a round takes a second."""
@@ -211,7 +206,7 @@ def test_two_pupils_join_and_the_projector_shows_what_all_recognise(server: Serv
             expect(pupil.locator("#together-says")).to_have_text("It begins when your teacher starts it.")
             expect(teacher.locator("#members")).to_have_text(f"{count}")
         assert_accessible(pupils[0], "#together")
-        browser.route("**/together/weights?round=1*", interrupt, times=1)
+        browser.route("**/together/weights?round=1*", lambda route: route.abort(), times=1)
         teacher.get_by_role("button", name="Start").click()
         for page in (*pupils, teacher):
             expect(page.locator("#rounds")).to_have_text(re.compile("^([3-9]|[1-3][0-9]) of 30"))
