@@ -64,7 +64,7 @@ def open_browser(
 
 
 @contextmanager
-def open_firefox(patience: float) -> Iterator[BrowserContext]:
+def open_firefox(patience: float = 10 * MINUTES) -> Iterator[BrowserContext]:
     """Open Firefox with a new profile, offline. It has no touch screen."""
     with sync_playwright() as playwright:
         browser = playwright.firefox.launch(
@@ -178,7 +178,7 @@ def touch(element: Locator, strokes: Iterable[Sequence[tuple[float, float]]]) ->
     session.detach()
 
 
-def run_until(page: Page, ask: Callable[[], None], done: Locator, patience: float) -> None:
+def run_until(page: Page, ask: Callable[[], None], done: Locator, patience: float = 10 * MINUTES) -> None:
     """Ask the page to run cells, and wait for the result.
 
     If its kernel is not connected yet, the page may forget the request. Then no cell has a star, and we ask again.

@@ -13,7 +13,6 @@ from tests.support.pupil import PHONE
 from tests.unit.mynn_server.conftest import notebook, write
 
 pytestmark = pytest.mark.slow
-PATIENCE = 600_000  # in milliseconds, for a busy computer
 PERCENT = "How many digits does it recognise?"
 CURVE = "Draw how many it recognises after each epoch."
 AGAIN = "To guess here, run this lesson again from the top."
@@ -36,12 +35,12 @@ print("heights", None if curve.value is None else curve.value.round(2).tolist())
 def page(chromium: None, server: Server) -> Iterator[Page]:
     """The notebook on a phone, without the Internet, after the cell with fields has run."""
     write(server, "guesses.ipynb", notebook("Guesses", *CELLS))
-    with open_browser(PATIENCE, offline=True, viewport=PHONE, device_scale_factor=2, has_touch=True) as browser:
+    with open_browser(offline=True, viewport=PHONE, device_scale_factor=2, has_touch=True) as browser:
         page = browser.pages[0]
         sign_in(page, server.url, PASSWORD)
         expect(page.locator("h1")).to_be_visible()
         page.goto(f"{server.url}/notebooks/guesses.ipynb")
-        run_until(page, lambda: run(page, 0), page.locator(".mynn-guess").first, PATIENCE)
+        run_until(page, lambda: run(page, 0), page.locator(".mynn-guess").first)
         expect(page.locator(".mynn-guess")).to_have_count(2)
         yield page
 
@@ -79,7 +78,7 @@ def test_a_guess_is_checked_shown_beside_the_result_and_kept(page: Page) -> None
         page.locator(".mynn-guess-square").press(key)
     # The page sends what four quick keys draw in two messages. A busy computer runs the cell in between.
     drawn = output(page, 1).get_by_text("heights [0.55, 0.45")
-    run_until(page, lambda: run(page, 1), drawn, PATIENCE)
+    run_until(page, lambda: run(page, 1), drawn)
     expect(output(page, 1)).to_contain_text("You guessed 93.8 %, and so it is!")
     page.screenshot(path=ROOT / "dist/screenshots/guess.png")
     save(page)
@@ -126,4 +125,4 @@ def test_a_page_that_is_opened_after_its_program_has_ended_says_what_to_do(
     picture = output(page, 1).locator("img").first  # of a guess beside its result: there in both
     assert picture.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") == 310
     page.screenshot(path=ROOT / f"dist/screenshots/guess-gone-{trusted}.png")
-    run_until(page, lambda: run(page, 0), page.locator(".mynn-guess").first, PATIENCE)
+    run_until(page, lambda: run(page, 0), page.locator(".mynn-guess").first)

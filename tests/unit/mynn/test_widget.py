@@ -20,7 +20,6 @@ from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, PHONE, Strokes, drag
 from tests.unit.mynn_server.conftest import notebook, write
 
-PATIENCE = 600_000  # in milliseconds, for a busy computer
 EMPTY = "Draw a digit on the white square."
 SEVEN, FOUR = DIGITS[7], DIGITS[4]
 
@@ -109,7 +108,7 @@ def page(chromium: None, trained: NeuralNetwork, server: Server, work: Path) -> 
     """A notebook whose only cell has shown the pad, on a touch screen, without the Internet."""
     trained.save(work / "network.npz")
     write(server, "pad.ipynb", notebook("The pad", CELL, RETRAIN))
-    with open_browser(PATIENCE, offline=True, device_scale_factor=2, has_touch=True) as browser:
+    with open_browser(offline=True, device_scale_factor=2, has_touch=True) as browser:
         page = browser.pages[0]
         sign_in(page, server.url, PASSWORD)
         expect(page.locator("h1")).to_be_visible()
@@ -119,7 +118,7 @@ def page(chromium: None, trained: NeuralNetwork, server: Server, work: Path) -> 
             page.locator(".jp-CodeCell .cm-content").first.click()
             page.keyboard.press("Control+Enter")
 
-        run_until(page, ask, page.locator(".mynn-pad-says", has_text=EMPTY), PATIENCE)
+        run_until(page, ask, page.locator(".mynn-pad-says", has_text=EMPTY))
         yield page
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import BrowserContext
 
+from tests.support.browser import open_browser
 from tests.support.jupyter_server import Server, run_server
 from tests.support.student import give_to_student
 
@@ -47,6 +49,13 @@ def server(venv: Path, pristine: Path) -> Iterator[Server]:
         for name in (FIRST, SECOND, "part9_damaged.ipynb"):
             write(running, name, (pristine / name).read_text())
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: None) -> Iterator[BrowserContext]:
+    """A browser without Internet access."""
+    with open_browser(offline=True) as context:
+        yield context
 
 
 def write(server: Server, name: str, text: str) -> Path:

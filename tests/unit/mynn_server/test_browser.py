@@ -12,13 +12,12 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Route, ViewportSize, expect
 
 from mynn import tasks
-from tests.support.browser import DESKTOP, assert_accessible, open_browser, run_until, sign_in
+from tests.support.browser import DESKTOP, assert_accessible, run_until, sign_in
 from tests.support.classroom import until
 from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.pupil import PHONE, TABLET
 from tests.unit.mynn_server.conftest import FIRST, HOSTILE, SECOND, THIRD, notebook, write
 
-PATIENCE = 600_000  # milliseconds
 # What a busy Pi answers when a page asks for a program comes late.
 LATE = """{
   const plain = fetch;
@@ -32,13 +31,6 @@ LATE = """{
 HASTY = "{ const plain = setTimeout; window.setTimeout = (act, after) => plain(act, after === 30_000 ? 300 : after); }"
 LOOK = "document.dispatchEvent(new Event('visibilitychange'))"  # as when the start page comes to the front
 ZOOMED: ViewportSize = {"width": 640, "height": 400}  # a desktop's screen at 200 %
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: None) -> Iterator[BrowserContext]:
-    """A browser without Internet access."""
-    with open_browser(PATIENCE, offline=True) as context:
-        yield context
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +218,7 @@ def test_a_lesson_says_that_its_kernel_stopped(page: Page, browser: BrowserConte
     with opened(page, browser, "Ten thousand") as lesson:
         # If the kernel dies before the page has heard of it, the page may not say so.
         cell, output = lesson.locator(".jp-CodeCell .cm-content").first, lesson.locator(".jp-OutputArea-output").first
-        run_until(lesson, lambda: cell.press("Shift+Enter"), output, PATIENCE)
+        run_until(lesson, lambda: cell.press("Shift+Enter"), output)
         subprocess.run(["pkill", "-KILL", "--parent", str(server.process.pid)], check=True)
         expect(lesson.locator(".jp-Dialog-body")).to_contain_text("This lesson’s program stopped unexpectedly")
         lesson.locator(".jp-Dialog").get_by_role("button", name="Ok").click()
@@ -339,7 +331,7 @@ def test_in_a_new_notebook_an_error_is_explained_and_its_traceback_is_folded(
         cell.fill("1 / 0")  # each time: while the page still arranges its focus, what is typed can be lost
         cell.press("Control+Enter")
 
-    run_until(opened.value, ask, said, PATIENCE)
+    run_until(opened.value, ask, said)
     report = opened.value.locator("details:not([open])", has_text="Traceback (most recent call last)")
     expect(report).to_have_count(1)
     assert "---->" not in str(report.text_content()), "The report has its context, which takes long on a Pi Zero."

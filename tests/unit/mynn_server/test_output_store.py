@@ -12,13 +12,12 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
 from tests.provisioned.notebook_server import Kernel, NotebookServer
-from tests.support.browser import open_browser, run_until, sign_in
+from tests.support.browser import run_until, sign_in
 from tests.support.classroom import until
 from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.unit.mynn_server.conftest import notebook, write
 
 pytestmark = pytest.mark.slow
-PATIENCE = 600_000  # milliseconds
 # It goes on once the file is there.
 TRAINING = """import os, time
 for epoch in range(12):
@@ -28,11 +27,10 @@ for epoch in range(12):
 
 
 @pytest.fixture(scope="module")
-def browser(chromium: None, server: Server) -> Iterator[BrowserContext]:
-    with open_browser(PATIENCE, offline=True) as context:
-        sign_in(context.pages[0], server.url, PASSWORD)
-        expect(context.pages[0]).to_have_url(re.compile(r"/start/\??$"))
-        yield context
+def browser(browser: BrowserContext, server: Server) -> BrowserContext:
+    sign_in(browser.pages[0], server.url, PASSWORD)
+    expect(browser.pages[0]).to_have_url(re.compile(r"/start/\??$"))
+    return browser
 
 
 @pytest.fixture
@@ -60,7 +58,7 @@ def open_page(browser: BrowserContext, server: Server) -> Page:
 
 def run(page: Page) -> None:
     cell = page.locator(".jp-CodeCell .cm-content")
-    run_until(page, lambda: cell.press("Control+Enter"), page.locator(".jp-OutputArea-output").first, PATIENCE)
+    run_until(page, lambda: cell.press("Control+Enter"), page.locator(".jp-OutputArea-output").first)
 
 
 def printed(path: Path) -> str:

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from mynn_server import own_classes
 from tests.support.browser import assert_accessible, open_browser, touch
-from tests.support.jupyter_server import PASSWORD, Server, run_server
+from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.pupil import SCREENS, Strokes, focus, keys_of, press
 from tests.support.try_page import keep_and_sign_in
 
-PATIENCE = 600_000  # milliseconds
 SMILE, LETTER = "😀", "L"
 
 
 @pytest.fixture(scope="module")
-def server(venv: Path) -> Iterator[Server]:
-    with run_server(venv) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def browser(chromium: None) -> Iterator[BrowserContext]:
-    with open_browser(PATIENCE, offline=True, has_touch=True) as context:
+    with open_browser(offline=True, has_touch=True) as context:
         yield context
 
 

@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from mynn import tasks
 from mynn_control import languages
-from tests.support.browser import RESTS, open_browser, run_until, sign_in
+from tests.support.browser import RESTS, run_until, sign_in
 from tests.support.jupyter_server import PASSWORD, Server, pi_venv, run_server
 from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, drag
@@ -23,7 +23,6 @@ from tests.support.translation import pseudo
 from tests.support.try_page import fewer_digits
 from tests.unit.mynn_server.conftest import notebook, write
 
-PATIENCE = 600_000  # milliseconds
 WIDTHS = (360, 768, 1280)
 LESSON = "part2_neural_network.ipynb"
 CELLS = [
@@ -143,12 +142,6 @@ def server(translated: Path, networks: Path) -> Iterator[Server]:
             yield running
 
 
-@pytest.fixture(scope="module")
-def browser(chromium: None) -> Iterator[BrowserContext]:
-    with open_browser(PATIENCE, offline=True) as context:
-        yield context
-
-
 @pytest.fixture
 def page(browser: BrowserContext) -> Iterator[Page]:
     browser.clear_cookies()  # an earlier test may have signed in
@@ -239,7 +232,7 @@ def test_a_lesson(page: Page, server: Server) -> None:
         cell.click()
         page.keyboard.press("Control+Enter")
 
-    run_until(page, ask, pad, PATIENCE)
+    run_until(page, ask, pad)
     drag(page.locator(".mynn-pad-paper"), DIGITS[4])
     page.locator(".mynn-guess-entry").fill("60 000")
     page.keyboard.press("Enter")

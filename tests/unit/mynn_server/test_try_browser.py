@@ -20,8 +20,6 @@ from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, SCREENS, drag, focus, keys_of, press
 from tests.support.try_page import fewer_digits, keep_and_sign_in, serving
 
-PATIENCE = 600_000  # milliseconds
-
 
 @pytest.fixture(scope="module")
 def data(networks: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
@@ -40,10 +38,10 @@ def url(data: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
 @pytest.fixture(scope="module")
 def browser(request: pytest.FixtureRequest, chromium: None) -> Iterator[BrowserContext]:
     if getattr(request, "param", "chromium") == "chromium":
-        with open_browser(PATIENCE, offline=True, has_touch=True) as context:
+        with open_browser(offline=True, has_touch=True) as context:
             yield context
     elif FIREFOX.exists():
-        with open_firefox(PATIENCE) as context:
+        with open_firefox() as context:
             yield context
     else:
         pytest.skip(f"there is no browser {FIREFOX}: `make browser` installs it")
