@@ -72,7 +72,8 @@ class Kernels(AsyncMappingKernelManager):
         """Note why a kernel has just died."""
         before, self._killed = self._killed, killed_for_memory()
         process = getattr(self.get_kernel(kernel_id).provisioner, "process", None)
-        output_store.note_death(kernel_id, reason_for(getattr(process, "returncode", None), self._killed - before))
+        why = reason_for(getattr(process, "returncode", None), self._killed - before)
+        output_store.store_of(kernel_id).end(why)
 
     def start_watching_activity(self, kernel_id: str) -> None:
         """Watch a started kernel's activity, and keep its cells' outputs."""
@@ -81,7 +82,7 @@ class Kernels(AsyncMappingKernelManager):
 
     async def restart_kernel(self, kernel_id: str, now: bool = False) -> None:  # type: ignore[override]
         """Restart a kernel, as “Start again” does, and forget its cells' outputs."""
-        output_store.clear(kernel_id)
+        output_store.store_of(kernel_id).runs.clear()
         await super().restart_kernel(kernel_id, now=now)  # type: ignore[no-untyped-call]
 
     async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
@@ -120,4 +121,4 @@ def running(sessions: list[dict[str, Any]], kernel_manager: Any) -> Iterator[tup
             continue
         busy = session["kernel"].get("execution_state") == "busy"
         about = {"path": session["path"], "session": session["id"], "kernel": identity}
-        yield {**about, "busy": busy, "died": output_store.reason_of_death(identity)}, kernel
+        yield {**about, "busy": busy, "died": output_store.store_of(identity).died}, kernel

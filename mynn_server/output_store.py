@@ -70,10 +70,17 @@ class Run:
 class OutputStore:
     """Unsaved runs of one kernel."""
 
-    def __init__(self, kernel: Any) -> None:
+    def __init__(self) -> None:
         self.runs: dict[str, Run] = {}  # by cell
         self.changes = 0
         self.died = ""  # why the kernel died, if it did since a cell was last run
+        self.stream: Any = None
+
+    def connect(self, kernel: Any) -> None:
+        """Start to keep the kernel's outputs, or go on after a restart, which may have changed its ports."""
+        if self.stream:
+            self.end("")
+            self.stream.close()
         self._session = Session(config=kernel.session.config, key=kernel.session.key)
         # The delay doubles from RETRY to USUAL: a hundred tries a second would slow a Pi Zero down.
         kernel.context.setsockopt(zmq.RECONNECT_IVL, RETRY)
@@ -154,30 +161,13 @@ kernels: dict[str, OutputStore] = {}
 
 
 def follow(kernel_id: str, kernel: Any) -> None:
-    """Start to keep a kernel's outputs, or go on after a restart, which may have changed its ports."""
-    before = kernels.pop(kernel_id, None)
-    kernels[kernel_id] = OutputStore(kernel)
-    if before:
-        before.end("")
-        before.stream.close()
-        kernels[kernel_id].runs, kernels[kernel_id].changes = before.runs, before.changes
+    """Keep a kernel's outputs from now on."""
+    kernels.setdefault(kernel_id, OutputStore()).connect(kernel)
 
 
-def note_death(kernel_id: str, why: str) -> None:
-    """Note that a kernel has died."""
-    if kernel_id in kernels:
-        kernels[kernel_id].end(why)
-
-
-def reason_of_death(kernel_id: str) -> str:
-    """Return why a kernel died, as a sentence; empty if it has not died since a cell was last run."""
-    return kernels[kernel_id].died if kernel_id in kernels else ""
-
-
-def clear(kernel_id: str) -> None:
-    """Forget the outputs of a kernel's cells."""
-    if kernel_id in kernels:
-        kernels[kernel_id].runs.clear()
+def store_of(kernel_id: str) -> OutputStore:
+    """Return a kernel's store. While the kernel is starting or ending, it is an empty one that is not kept."""
+    return kernels.get(kernel_id, OutputStore())
 
 
 def forget(kernel_id: str) -> None:
@@ -217,9 +207,7 @@ class Missed(JupyterHandler):
         if not KERNEL.fullmatch(kernel) or not re.fullmatch("[0-9]{1,15}", since):
             raise HTTPError(404, "There is no such program.")
         self.set_header("Cache-Control", "no-store")
-        one = kernels.get(kernel)
-        if not one:  # ended by the start page, while its notebook's page still asked
-            self.finish({"runs": [], "changes": 0, "busy": False, "died": ""})
-            return
-        busy = getattr(self.kernel_manager.get_kernel(kernel), "execution_state", "") == "busy"
+        one, busy = store_of(kernel), False
+        if kernel in kernels:  # not ended by the start page, while its notebook's page still asks
+            busy = getattr(self.kernel_manager.get_kernel(kernel), "execution_state", "") == "busy"
         self.finish({"runs": one.since(int(since)), "changes": one.changes, "busy": busy, "died": _(one.died)})
