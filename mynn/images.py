@@ -144,12 +144,9 @@ def _shrunk(brightness: Floats, most: int) -> Floats:
     factor = most / max(height, width)
     if factor >= 1:
         return brightness
-    return _resized(brightness, max(1, round(height * factor)), max(1, round(width * factor)))
-
-
-def _resized(values: Floats, height: int, width: int) -> Floats:
-    picture = Image.fromarray(values.astype(np.float32))
-    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR), np.float64)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    picture = Image.fromarray(brightness.astype(np.float32))
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR), np.float64)
 
 
 def _without_paper(brightness: Floats) -> Floats:

@@ -150,17 +150,13 @@ class Session:
         while not ended.is_set():
             self.forget()
             if self.awaited & self.members.keys() <= self.sent:
-                self.end_round()
+                self.weights = self.average.mean()
+                self.rounds += 1
+                ended.set()
+                self.begin_round()
             else:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(ended.wait(), 1)
-
-    def end_round(self) -> None:
-        """Make the average the new weights, and start the next round."""
-        self.weights = self.average.mean()
-        self.rounds += 1
-        self.ended.set()
-        self.begin_round()
 
 
 class SessionHandler(APIHandler):

@@ -199,17 +199,14 @@ function card(lesson, program, next) {
   );
 }
 
-function sizeInWords(kind, size) {
-  return kind === "folder" ? _("Folder") : _("{size} kB", { size: Math.max(1, Math.round(size / 1000)) });
-}
-
 function entry({ name, kind, size }, program) {
   const view = { folder: "tree", notebook: "notebooks" }[kind] ?? (TEXT.test(name) ? "edit" : "files");
+  const words = kind === "folder" ? _("Folder") : _("{size} kB", { size: Math.max(1, Math.round(size / 1000)) });
   return make(
     "li",
     {},
     link(name, `../${view}/${escaped(name)}`, `mynn-${name}`),
-    make("span", { class: "size" }, sizeInWords(kind, size)),
+    make("span", { class: "size" }, words),
     ...running(program),
     died(program),
   );
@@ -263,11 +260,7 @@ let looked = Promise.resolve();
 
 /** Fetch the Pi's status and show it, one request at a time, so that no late answer hides a newer one. */
 function look() {
-  looked = looked
-    .catch(() => {})
-    .then(async () => {
-      show(await demand("status"));
-    });
+  looked = looked.catch(() => {}).then(async () => show(await demand("status")));
   return looked;
 }
 

@@ -6,8 +6,6 @@ import { $, write } from "./shared.js";
 import { use } from "./try.js";
 import { _, inFigures } from "./translation.js";
 
-const COMING = _("The digits are on their way.");
-
 let worker = null;
 let network = null; // shared by the class
 export const ours = () => ($("ours").checked ? network : null); // if the pad asks it
@@ -45,7 +43,7 @@ function run(message) {
   worker.onerror = () => show({ trouble: _("this browser cannot do it") });
   worker.postMessage(message);
   $("figures").hidden = true;
-  write($("together-says"), COMING);
+  write($("together-says"), _("The digits are on their way."));
 }
 
 function show({ trouble, about, network: latest, together, own }) {
