@@ -97,20 +97,11 @@ async function watch(begin) {
   }
 }
 
-// Encode the weights: 16 bits each, those from the inputs first.
-function numbersOf(network) {
-  const weights = network.weights();
-  const numbers = new DataView(new ArrayBuffer(2 * weights.length));
-  weights.forEach((weight, place) => {
-    numbers.setUint16(2 * place, Math.min(Math.max(Math.round(ZERO + ONE * weight), 0), MOST), true);
-  });
-  return numbers;
-}
+// Encode the weights: 16 bits each, those from the inputs first. All devices with a browser are little endian.
+const numbersOf = (network) =>
+  Uint16Array.from(network.weights(), (weight) => Math.min(Math.max(Math.round(ZERO + ONE * weight), 0), MOST));
 
 async function received(answer) {
-  const numbers = new DataView(await answer.arrayBuffer());
-  const length = numbers.byteLength / 2;
-  const weights = Float64Array.from({ length }, (_, place) => (numbers.getUint16(2 * place, true) - ZERO) / ONE);
-  const network = Network.from(weights, RATE);
-  return [JSON.parse(answer.headers.get("Class-Network")), network];
+  const weights = Float64Array.from(new Uint16Array(await answer.arrayBuffer()), (number) => (number - ZERO) / ONE);
+  return [JSON.parse(answer.headers.get("Class-Network")), Network.from(weights, RATE)];
 }
