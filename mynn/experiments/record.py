@@ -51,7 +51,7 @@ class Recipe:
                                vectors have a norm of about 9, so with 0.11 hidden nodes start with sums of about
                                ±1, where the sigmoid bends
     `distortion`               the distortion of digits, random each time
-    `normalisation`            applied before the distortion; the network then reads only normalised digits
+    `normalisation`            applied before the distortion; the network reads only normalised digits
     `again`                    further passes per epoch over the digits that the network was not sure of
     `calm`                     the number of last epochs with less and less distortion
     """
@@ -62,7 +62,7 @@ class Recipe:
     last_rate: float = 0.0002
     spread: float = 0.11
     distortion: Distortion = field(default_factory=Distortion)
-    normalisation: Normalisation | None = None
+    normalisation: Normalisation = field(default_factory=lambda: Normalisation(1.0, 20.0, 22.0))
     again: int = 8
     calm: int = 0
 
@@ -73,21 +73,15 @@ class Recipe:
 
     def normalised(self, examples: Examples) -> Examples:
         """Return the examples normalised, for testing."""
-        if self.normalisation is None:
-            return examples
         return Examples(examples.labels, self.normalisation(examples.pixels))
 
-    def frames(self, examples: Examples) -> Floats | None:
-        """Return the frames that normalise the examples, (n, 2, 3), if they are to be normalised."""
-        return None if self.normalisation is None else self.normalisation.frames(examples.pixels)
-
-    def distorted(self, examples: Examples, frames: Floats | None, random: np.random.Generator, epoch: int) -> Examples:
+    def distorted(self, examples: Examples, frames: Floats, random: np.random.Generator, epoch: int) -> Examples:
         """Return the examples normalised by their frames and newly distorted, for training in this epoch."""
         distortion = self.distortion.weaker(min(1.0, (self.epochs - epoch) / (self.calm + 1)))
         return Examples(examples.labels, distortion(examples.pixels, random, frames))
 
 
-RECORD = Recipe(800, 50, normalisation=Normalisation(1.0, 20.0, 22.0))
+RECORD = Recipe(800, 50)
 OVERNIGHT = replace(RECORD, hidden_nodes=300, epochs=30)
 SPRINT = replace(OVERNIGHT, epochs=4, first_rate=0.07, last_rate=0.001, again=4, calm=1)
 # Width and height of upright digits for each member, pixels; None: unchanged.
@@ -176,7 +170,7 @@ def _epoch(job: Epoch) -> Trained:
     training, testing = job.digits.read()
     network = deepcopy(job.network) or _untrained(recipe, job.seed)  # a copy: the job may be repeated
     if job.number < recipe.epochs:
-        frames = recipe.frames(training)
+        frames = recipe.normalisation.frames(training.pixels)
         random = np.random.default_rng([job.seed, job.number])  # seeded per epoch: no generator state to save
         order, unsure = random.permutation(len(training)), np.zeros(len(training), bool)
         for turn in range(1 + recipe.again):
@@ -184,8 +178,7 @@ def _epoch(job: Epoch) -> Trained:
                 go_on()
                 network.learning_rate = recipe.rate(job.number + (turn + first / len(order)) / (1 + recipe.again))
                 these = order[first : first + _BLOCK]
-                framed = None if frames is None else frames[these]
-                examples = recipe.distorted(training[these], framed, random, job.number)
+                examples = recipe.distorted(training[these], frames[these], random, job.number)
                 if turn == 0:
                     off = np.abs(network.outputs(examples) - np.eye(LABELS)[examples.labels]).max(axis=1)
                     unsure[these] = off > _SURE
