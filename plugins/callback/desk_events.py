@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.callback.progress import CallbackModule as Progress
@@ -30,6 +31,14 @@ class CallbackModule(Progress):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.events = os.fdopen(int(os.environ["MYNN_EVENTS"]), "w", encoding="ascii")
+        self.end_workers = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, number: int, frame: Any) -> None:
+        """End the processes of this run's group: one that mitogen is just starting does not end with its parent."""
+        signal.signal(number, signal.SIG_IGN)
+        os.killpg(0, number)
+        self.end_workers(number, frame)  # type: ignore[operator, misc]
 
     def _write(self, event: str, task: Any, **more: Any) -> None:
         known: dict[str, Any] = {"event": event, "task": task.name or task.action}
