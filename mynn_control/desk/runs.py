@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -154,10 +153,9 @@ class Run:
             self._set_result(self.process.returncode, output.read().strip().rpartition("\n")[2])
 
     def _command(self, fleet: Fleet, settings: dict[str, Any]) -> list[str]:
-        """Return the command. setpriv, which a Mac lacks: the run ends with the desk, even if the desk is killed."""
+        """Return the command."""
         playbook, limit = PLAYBOOKS[self.name], self.pi or fleet.limit
-        command = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
-        command.append(str(Path(sys.executable).with_name("ansible-playbook")))
+        command = [str(Path(sys.executable).with_name("ansible-playbook"))]
         command += [f"--inventory={path}" for path in sources(fleet.inventory)]
         command += [f"--limit={limit}"] if limit else []
         command += [f"playbooks/{playbook.file or self.name}.yml", "-e", json.dumps(settings), *playbook.options]

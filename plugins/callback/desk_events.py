@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
+import threading
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.callback.progress import CallbackModule as Progress
@@ -33,6 +35,14 @@ class CallbackModule(Progress):  # type: ignore[misc]
         self.events = os.fdopen(int(os.environ["MYNN_EVENTS"]), "w", encoding="ascii")
         self.end_workers = signal.getsignal(signal.SIGTERM)
         signal.signal(signal.SIGTERM, self._end)
+        threading.Thread(target=self._await_desks_end, daemon=True).start()
+
+    def _await_desks_end(self) -> None:
+        """End the run when its events have no reader any more: the desk has ended, even if it was killed."""
+        readers = select.poll()
+        readers.register(self.events, 0)
+        readers.poll()
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _end(self, number: int, frame: Any) -> None:
         """End the processes of this run's group: one that mitogen is just starting does not end with its parent."""
