@@ -106,7 +106,7 @@ def test_a_teacher_signs_in_and_verifies_a_pi(desk: Classroom, browser: Browser)
     browser.sign_in(PASSWORD)
     until(lambda: "pi-02" in browser.ask("/").text)
     assert browser.ask("/run/verify", {}).status_code == 200
-    until(lambda: "pi-02 does not answer over SSH" in browser.ask("/pis").text)
+    until(lambda: "pi-02 cannot be reached over SSH" in browser.ask("/pis").text)
     assert "ssh-ed25519 " in browser.ask("/backup").text
     assert browser.ask("/backup/now").content.startswith(b"\x1f\x8b")
 
