@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -110,8 +111,9 @@ class Run:
     def stop(self, why: str) -> None:
         """Stop the run. why: a sentence for the teacher."""
         self.stopped = self.stopped or why
-        if self.process:
-            self.process.terminate()
+        if self.process and self.process.poll() is None:
+            # Its whole group: a process that mitogen is just starting would not end with its parent.
+            os.killpg(self.process.pid, signal.SIGTERM)
 
     def execute(self, fleet: Fleet, settings: dict[str, Any], on_event: Callable[[], None]) -> None:
         """Run the playbook to its end, or until it is stopped.
@@ -139,7 +141,7 @@ class Run:
             ) as self.process:
                 os.close(writing)
                 if self.stopped:  # before the process existed
-                    self.process.terminate()
+                    self.stop(self.stopped)
                 assert self.process.stdin
                 with suppress(BrokenPipeError), self.process.stdin as file:
                     file.write(self.password)

@@ -33,8 +33,6 @@ class CallbackModule(Progress):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.events = os.fdopen(int(os.environ["MYNN_EVENTS"]), "w", encoding="ascii")
-        self.end_workers = signal.getsignal(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, self._end)
         threading.Thread(target=self._await_desks_end, daemon=True).start()
 
     def _await_desks_end(self) -> None:
@@ -42,13 +40,7 @@ class CallbackModule(Progress):  # type: ignore[misc]
         readers = select.poll()
         readers.register(self.events, 0)
         readers.poll()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    def _end(self, number: int, frame: Any) -> None:
-        """End the processes of this run's group: one that mitogen is just starting does not end with its parent."""
-        signal.signal(number, signal.SIG_IGN)
-        os.killpg(0, number)
-        self.end_workers(number, frame)  # type: ignore[operator, misc]
+        os.killpg(0, signal.SIGTERM)
 
     def _write(self, event: str, task: Any, **more: Any) -> None:
         known: dict[str, Any] = {"event": event, "task": task.name or task.action}
