@@ -227,7 +227,7 @@ def test_the_pis_are_asked_anew_after_a_run_and_when_a_tab_shows_how_they_are(
     for tab in ("class", "tasks", "pis"):
         with requests.get(f"{desk.url}/events/{tab}", stream=True):
             expected.extend([] if tab == "class" else [("report", "sesame")])
-            until(lambda: played == expected)
+            until(lambda: played == expected and not desk.desk._report_thread.is_alive())
 
 
 def test_a_run_that_is_cut_off_says_so(desk: ServedDesk) -> None:
