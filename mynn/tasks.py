@@ -6,7 +6,7 @@
 
 `finished`: time when the lesson was last run to its end. `score`: best so far, 0 to 1, or null. `seconds`: computing
 time of its program until then, or null. A task has the name of the variable that its cell checks. A lesson's tasks are
-those of its original notebook.
+those of its original notebook. Version 1, of mynn-pi 0.1.0, had no tasks.
 
 Always read the file with `parse`, since pupils can write anything into it. Nothing here loads numpy: the notebook
 server uses it, too.
@@ -96,9 +96,9 @@ def parse(content: str | bytes) -> Record | None:
     try:
         stored = json.loads(content) if len(content) <= LARGEST else {}
         lessons = {stem: Finished(**entry) for stem, entry in stored["lessons"].items()}
-        tasks = {name: Answer(**entry) for name, entry in stored["tasks"].items()}
-        whole = stored.keys() == {"version", "lessons", "tasks"} and stored["version"] == VERSION
-        whole &= max(len(lessons), len(tasks)) <= MOST
+        tasks = {name: Answer(**entry) for name, entry in stored.get("tasks", {}).items()}
+        parts = {1: {"version", "lessons"}, VERSION: {"version", "lessons", "tasks"}}[stored["version"]]
+        whole = stored.keys() == parts and max(len(lessons), len(tasks)) <= MOST
         whole &= all(map(STEM.fullmatch, lessons)) and all(re.fullmatch(NAME, name) for name in tasks)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None

@@ -204,7 +204,9 @@ def recorded(folder: Path) -> tasks.Record:
 
 
 def test_a_finished_lesson_is_recorded_with_its_best_score(folder: Path) -> None:
-    finished("part2_old", score=0.5)
+    """Beside what mynn-pi 0.1.0 recorded."""
+    old = '{"version": 1, "lessons": {"part2_old": {"finished": "2026-11-27T10:00:00", "score": 0.5}}}'
+    (folder / "my_progress.json").write_text(old)
     finished("part2_first", score=np.float64(0.9))
     finished("part2_first", score=0.8)
     finished("part2_first")
