@@ -46,9 +46,10 @@ class Connection:
 
 def connections(fleet: Fleet, student: str = "") -> Iterator[Connection]:
     """Yield the connection to each Pi, for all students or one. AnsibleError: a setting cannot be read."""
-    for place, (host, variables) in enumerate(_variables(fleet, PROJECT / "playbooks")):
+    loader = _loader(PROJECT / "playbooks")
+    for place, (host, variables) in enumerate(_variables(fleet, loader)):
         if not host.implicit:
-            yield _connection(host.name, place, variables, Templar(DataLoader(), variables), student)
+            yield _connection(host.name, place, variables, Templar(loader, variables), student)
 
 
 def class_language(fleet: Fleet, playbooks: Path) -> str:
@@ -56,20 +57,25 @@ def class_language(fleet: Fleet, playbooks: Path) -> str:
 
     playbooks: the folder with group_vars. AnsibleError: a setting cannot be read.
     """
-    codes = Counter(str(variables.get("language")) for _host, variables in _variables(fleet, playbooks))
+    codes = Counter(str(variables.get("language")) for _host, variables in _variables(fleet, _loader(playbooks)))
     return codes.most_common(1)[0][0]
 
 
-def _variables(fleet: Fleet, playbooks: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield each Pi and its variables, or the implicit localhost if no Pi is listed yet."""
+def _loader(playbooks: Path) -> DataLoader:
+    """Return a loader that finds relative paths as a run does: from the folder of playbooks."""
     loader = DataLoader()
     loader.set_basedir(str(playbooks))
+    return loader
+
+
+def _variables(fleet: Fleet, loader: DataLoader) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield each Pi and its variables, or the implicit localhost if no Pi is listed yet."""
     inventory = InventoryManager(loader, sources=sources(fleet.inventory))
     inventory.subset(fleet.limit or None)
     settings = VariableManager(loader, inventory)
     hosts = inventory.get_hosts("pis") if "pis" in inventory.groups else []
     for host in hosts or [inventory.get_host("localhost")]:
-        yield host, settings.get_vars(host=host, include_hostvars=False) | {"playbook_dir": str(playbooks)}
+        yield host, settings.get_vars(host=host, include_hostvars=False) | {"playbook_dir": loader.get_basedir()}
 
 
 def _connection(pi: str, place: int, variables: Mapping[str, Any], templar: Templar, student: str) -> Connection:

@@ -152,8 +152,9 @@ def test_a_pi_is_followed_over_ssh_and_asked_again_after_it_died(tmp_path: Path)
 def test_the_connection_to_a_pi_is_that_of_a_run(tmp_path: Path) -> None:
     """As ssh itself sees it: a silent Pi is given up after 15 s, and apt's tunnel is left to the playbooks."""
     (tmp_path / "inventory.ini").write_text(
-        "[pis]\npi-01 ansible_host=127.0.0.1 ansible_port=2222 ansible_user=pi ansible_ssh_extra_args='-R 1:host:2'\n"
-        f"[pis:vars]\nansible_private_key_file={tmp_path}/key\nansible_become_password=sesame\n"
+        "[pis]\npi-01 ansible_host=127.0.0.1 ansible_port=2222 ansible_ssh_extra_args='-R 1:host:2'\n"
+        "[pis:vars]\nansible_user={{ lookup('file', 'site.yml') and 'pi' }}\n"  # found beside the playbooks
+        f"ansible_private_key_file={tmp_path}/key\nansible_become_password=sesame\n"
         "ansible_ssh_common_args='-F none -o ProxyJump=jump@host:2223'\n"
     )
     (tmp_path / "key").touch()
