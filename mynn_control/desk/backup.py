@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import re
 import shutil
 import sqlite3
@@ -78,8 +77,10 @@ class BackupFiles:
 
 def create(files: BackupFiles) -> Path:
     """Write a backup into a new file in dist/, and return its path."""
-    descriptor, made = tempfile.mkstemp(prefix=UNFINISHED, dir=files.dist)
-    with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
+    with (
+        tempfile.NamedTemporaryFile(prefix=UNFINISHED, dir=files.dist, delete=False) as file,
+        tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar,
+    ):
         for place, path in files.paths.items():
             if path.exists():
                 tar.add(path, place, filter=_wanted)
@@ -88,7 +89,7 @@ def create(files: BackupFiles) -> Path:
             with closing(sqlite3.connect(files.desk / "memory.sqlite")) as memory:
                 memory.execute("VACUUM INTO ?", (copy,))
             tar.add(copy, DATABASE)
-    return Path(made)
+    return Path(file.name)
 
 
 def _wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
