@@ -221,6 +221,8 @@ def main(verb: str) -> None:
             sys.exit(1 if check() else 0)
         case "build":
             build()
+        case _:
+            sys.exit(__doc__)
 
 
 if __name__ == "__main__":
