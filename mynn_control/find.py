@@ -64,7 +64,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A computer that was found, and what an inventory may have of it.
+    """A computer that was found, and its proposed entry in an inventory.
 
     found: its current name. name: in the inventory. address: "" if this computer resolves the name. note: a description
     in words. known: whether the inventory has it. suits: whether to add it.
