@@ -1,10 +1,14 @@
 """Make a release of an SD-card image: the compressed image, and the files that belong to it.
 
 python -m mynn_control.image_release ABOUT
+python -m mynn_control.image_release --sources
+
+The second prints what an image would be made of now: the commit, with -changed if this folder differs from it.
 
 ABOUT is JSON from roles/image/tasks/pack.yml: `image`; `root`, the folder that it was made from; `dist`, the folder for
-all files; `name`, `version` and `epoch` (seconds since 1970); `devices`, Imager's names of its Pis; and in words, its
-`title`, its `pis`, and the Pi that it was `tried` on. These files are written, all named NAME-VERSION:
+all files; `name`, `version` and `epoch` (seconds since 1970); `sources`, as printed by --sources; `devices`, Imager's
+names of its Pis; and in words, its `title`, its `pis`, and the Pi that it was `tried` on. These files are written, all
+named NAME-VERSION:
 
     .cdx.json            list of all packages in the root, apt's (by debsbom) and pip's, in CycloneDX format
     .img.xz              compressed image
@@ -12,11 +16,12 @@ all files; `name`, `version` and `epoch` (seconds since 1970); `devices`, Imager
     .img.bmap            map of used blocks, for bmaptool
     .svg                 icon in Raspberry Pi Imager
     .md                  release notes
+    .json                what Imager's repository says about it, and its `sources`
 
 mynn-VERSION.rpi-imager-manifest is Imager's repository of all images of this version in `dist`. Imager 2 opens it with
 a double click (or App Options, Content Repository, Use custom file).
 
-The same image and root give the same bytes. The files appear whole, the repository last.
+The same image and root give the same bytes. The files appear whole, .json and the repository last.
 """
 
 from __future__ import annotations
@@ -27,12 +32,14 @@ import json
 import os
 import shutil
 import string
+import subprocess
 import sys
 import uuid
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from mynn.files import write_text
 from mynn_control.card_image import CardError, run
 
 HERE = Path(__file__).parent
@@ -76,26 +83,40 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def repository(manifest: Path, entry: dict[str, Any], pis: str) -> str:
-    """Return Imager's repository as JSON: an image and its Pis, and the manifest's other images that still exist."""
-    old: dict[str, Any] = json.loads(manifest.read_bytes()) if manifest.exists() else {"os_list": []}
-    there = [one for one in old["os_list"] if manifest.with_name(one["url"].rpartition("/")[2]).exists()]
-    images = {one["name"]: one for one in [*there, entry]}
+def sources(project: Path = HERE) -> str:
+    """Return this project's commit, with -changed if the folder has changes, or settings of a school."""
+    git = ["git", "-C", str(project)]
+    status = [*git, "status", "--porcelain"]
+    settings = [f":/{path}" for path in ("playbooks", "group_vars", "host_vars", "certificates")]  # git ignores them
+    changed = subprocess.check_output(status) + subprocess.check_output([*status, "--ignored", *settings])
+    commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+    return f"{commit}-changed" if changed else commit
+
+
+def repository(folder: Path, version: str, address: str) -> str:
+    """Return Imager's repository of all images of a version in a folder, as JSON.
+
+    address: where Imager finds the folder's files, with a slash at the end
+    """
+    told = [json.loads(path.read_bytes()) for path in sorted(folder.glob(f"mynn-*-{version}.json"))]
+    told = [one for one in told if (folder / one["entry"]["url"]).exists()]
     # Imager offers only the devices in the repository.
-    devices = {one["name"]: one for one in old.get("imager", {}).get("devices", [])}
-    devices[pis] = {"name": pis, "description": "", "tags": entry["devices"]}
-    tags = [one["devices"] for one in images.values()]
-    told = {"devices": [one for one in devices.values() if one["tags"] in tags]}
-    return json.dumps({"imager": told, "os_list": list(images.values())}, indent=2) + "\n"
+    devices = {one["pis"]: {"name": one["pis"], "description": "", "tags": one["entry"]["devices"]} for one in told}
+    entries = [one["entry"] | {key: address + one["entry"][key] for key in ("icon", "url")} for one in told]
+    return json.dumps({"imager": {"devices": list(devices.values())}, "os_list": entries}, indent=2) + "\n"
+
+
+def manifest_name(version: str) -> str:
+    """Return the name of the file that Imager opens."""
+    return f"mynn-{version}.rpi-imager-manifest"
 
 
 def release(about: dict[str, Any], parts: Path) -> str:
-    """Write all files into the folder `parts`. Returns a sentence about them."""
+    """Write an image's files into the folder `parts`. Returns a sentence about them."""
     stem = f"{about['name']}-{about['version']}"
     date = datetime.datetime.fromtimestamp(about["epoch"], datetime.UTC)
     dist = Path(about["dist"]).resolve()
-    address = f"{dist.as_uri()}/"
-    manifest = dist / f"mynn-{about['version']}.rpi-imager-manifest"
+    manifest = manifest_name(about["version"])
     packages = list_packages(Path(about["root"]), parts / f"{stem}.cdx.json", about["name"], about["version"], date)
     image = parts / f"{stem}.img"
     image.symlink_to(Path(about["image"]).resolve())
@@ -106,12 +127,12 @@ def release(about: dict[str, Any], parts: Path) -> str:
     image.unlink()
     (parts / f"{packed.name}.sha256").write_text(f"{sums['packed_sha256']}  {packed.name}\n", encoding="utf-8")
     shutil.copyfile(HERE / "image_icon.svg", parts / f"{stem}.svg")
-    # Follows Imager's published schema.
+    # Follows Imager's published schema; `repository` adds the address of the folder.
     entry = {
         "name": f"{about['title']} ({stem})",
         "description": "Children train their own neural network, in a browser and without Internet",
-        "icon": f"{address}{stem}.svg",
-        "url": f"{address}{packed.name}",
+        "icon": f"{stem}.svg",
+        "url": packed.name,
         "extract_size": sizes["raw_size"],
         "extract_sha256": sums["raw_sha256"],
         "image_download_size": sizes["packed_size"],
@@ -120,13 +141,14 @@ def release(about: dict[str, Any], parts: Path) -> str:
         "devices": about["devices"],
         "init_format": FORMAT,
     }
-    (parts / manifest.name).write_text(repository(manifest, entry, about["pis"]), encoding="utf-8")
+    record = {"sources": about["sources"], "pis": about["pis"], "entry": entry}
+    (parts / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     notes = string.Template((HERE / "image_notes.md").read_text(encoding="utf-8"))
     told = about | sums | sizes | {"stem": stem, "date": entry["release_date"], "packages": packages}
-    told["manifest"] = manifest.name
+    told["manifest"] = manifest
     (parts / f"{stem}.md").write_text(notes.substitute(told), encoding="utf-8")
     megabytes = f"{sizes['packed_size'] / 1e6:.0f} MB, unpacked {sizes['raw_size'] / 1e6:.0f} MB"
-    return f"The image is {dist / packed.name} ({megabytes}). Raspberry Pi Imager opens {manifest.name} beside it."
+    return f"The image is {dist / packed.name} ({megabytes}). Raspberry Pi Imager opens {manifest} beside it."
 
 
 def main(about: dict[str, Any]) -> None:
@@ -137,8 +159,10 @@ def main(about: dict[str, Any]) -> None:
     parts.mkdir(parents=True)
     try:
         print(release(about, parts))
-        for path in sorted(parts.iterdir(), key=lambda path: path.suffix == ".rpi-imager-manifest"):
+        for path in sorted(parts.iterdir(), key=lambda path: path.name == f"{about['name']}-{about['version']}.json"):
             path.replace(dist / path.name)
+        manifest = repository(dist, about["version"], f"{dist.resolve().as_uri()}/")
+        write_text(dist / manifest_name(about["version"]), manifest)
     except CardError as error:
         sys.exit(f"image_release: {error}")
     finally:
@@ -146,4 +170,7 @@ def main(about: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    if sys.argv[1] == "--sources":
+        print(sources())
+    else:
+        main(json.loads(sys.argv[1]))

@@ -115,7 +115,7 @@ def release(built: Built, dist: Path, path: str = os.environ["PATH"], **other: A
         "pis": "Raspberry Pi Zero, Zero W or 1",
         "tried": "Pi Zero",
     }
-    handed = json.dumps(about | {"epoch": EPOCH, "devices": ["pi1-32bit"]} | other)
+    handed = json.dumps(about | {"epoch": EPOCH, "sources": "1234", "devices": ["pi1-32bit"]} | other)
     command = [sys.executable, "-m", "mynn_control.image_release", handed]
     environment = {**os.environ, "PATH": path}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -165,8 +165,8 @@ def test_one_repository_has_all_images_of_a_version_that_are_there(built: Built,
     assert release(built, tmp_path).returncode == release(built, tmp_path, **desk).returncode == 0
     assert release(built, tmp_path).returncode == 0
     told = json.loads((tmp_path / MANIFEST).read_text())
-    assert [one["name"] for one in told["os_list"]] == [f"A classroom ({STEM})", "Desk (mynn-desk-3-0.1)"]
-    assert [one["tags"] for one in told["imager"]["devices"]] == [["pi1-32bit"], ["pi3-64bit"]]
+    assert [one["name"] for one in told["os_list"]] == ["Desk (mynn-desk-3-0.1)", f"A classroom ({STEM})"]
+    assert [one["tags"] for one in told["imager"]["devices"]] == [["pi3-64bit"], ["pi1-32bit"]]
     (tmp_path / "mynn-desk-3-0.1.img.xz").unlink()
     assert release(built, tmp_path).returncode == 0
     told = json.loads((tmp_path / MANIFEST).read_text())
