@@ -18,15 +18,10 @@ from typing import Any
 from unittest import mock
 
 from mynn.outline import outline
+from mynn_control import project
 from mynn_control.settings import Setting, sections
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def version() -> str:
-    """Return mynn's version."""
-    text = (ROOT / "mynn/__init__.py").read_text(encoding="utf-8")
-    return str(re.findall(r'^__version__ = "(.+)"', text, re.M)[0])
 
 
 def settings() -> str:
@@ -123,9 +118,13 @@ def file(name: str) -> str:
     text = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](../")
     for other, page in FILES.items():
         text = text.replace(f"]({other})", f"]({page}.md)")
-    return text
+    # A link to the forge's own pages, which are beside the project's files there.
+    there = rf"[\1]({project.address()}/\2)" if project.address() else r"\1"
+    return re.sub(r"\[([^]]+)\]\(\.\./\.\./([^)]+)\)", there, text)
 
 
+# Stands in pages for the project's address, also in the manual of a copy that is not published.
+UNKNOWN = "ADDRESS-OF-THIS-PROJECT"
 PAGES: dict[str, Callable[[], str]] = {
     "settings": settings,
     "make": make,
@@ -142,6 +141,7 @@ def fill_in(_app: object, _page: str, source: list[str]) -> None:
     for marker in re.findall(r"(?m)^<!-- (.+) -->$", source[0]):
         text = file(marker) if marker in FILES else PAGES[marker]()
         source[0] = source[0].replace(f"<!-- {marker} -->", text)
+    source[0] = source[0].replace(UNKNOWN, project.address() or UNKNOWN)
 
 
 def docstring(_app: object, _what: str, _name: str, _it: object, _options: object, lines: list[str]) -> None:

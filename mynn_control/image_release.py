@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 from mynn.files import write_text
+from mynn_control import project
 from mynn_control.card_image import CardError, run
 
 HERE = Path(__file__).parent
@@ -83,9 +84,9 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sources(project: Path = HERE) -> str:
+def sources(folder: Path = HERE) -> str:
     """Return this project's commit, with -changed if the folder has changes, or settings of a school."""
-    git = ["git", "-C", str(project)]
+    git = ["git", "-C", str(folder)]
     status = [*git, "status", "--porcelain"]
     settings = [f":/{path}" for path in ("playbooks", "group_vars", "host_vars", "certificates")]  # git ignores them
     changed = subprocess.check_output(status) + subprocess.check_output([*status, "--ignored", *settings])
@@ -103,6 +104,8 @@ def repository(folder: Path, version: str, address: str) -> str:
     # Imager offers only the devices in the repository.
     devices = {one["pis"]: {"name": one["pis"], "description": "", "tags": one["entry"]["devices"]} for one in told}
     entries = [one["entry"] | {key: address + one["entry"][key] for key in ("icon", "url")} for one in told]
+    if website := project.address():
+        entries = [entry | {"website": website} for entry in entries]
     return json.dumps({"imager": {"devices": list(devices.values())}, "os_list": entries}, indent=2) + "\n"
 
 

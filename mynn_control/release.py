@@ -25,9 +25,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from mynn_control import manual, wheels
+from mynn_control import project as facts
 from mynn_control.image_release import manifest_name, repository, sha256, sources
 
-ROOT = Path(__file__).resolve().parents[1]
 # The boards of images, and for `make image`, the variables that make each.
 BOARDS = {board: [f"BOARD={board}"] for board in ("zero", "2", "3", "5")} | {"desk": ["BOARD=3", "DESK=yes"]}
 ADDRESS = re.compile(r"(https?://|file:///)[\w.~:/%-]+/", re.ASCII)
@@ -49,8 +49,7 @@ def release_notes(project: Path) -> tuple[str, str]:
         raise ReleaseError(f"This folder has changes: commit or remove {changes[0][3:]}")
     if sources(project).endswith("-changed"):
         raise ReleaseError("This folder has settings of a school, which images would carry: release from a fresh clone")
-    about = (project / "mynn/__init__.py").read_text(encoding="utf-8")
-    version = re.findall(r'^__version__ = "(.+)"', about, re.M)[0]
+    version = facts.version(project)
     tags = git(project, "tag", "--points-at", "HEAD").split()
     if f"v{version}" not in tags:
         has = f"has the tag {tags[0]}" if tags else "has no tag"
@@ -119,6 +118,7 @@ def write_page(folder: Path, version: str, address: str) -> None:
     )
     text = page.render(
         version=version,
+        source=facts.address(),
         manifest=manifest_name(version),
         repository=f"rpi-imager://open?repo={address}{manifest_name(version)}" if online else "",
         below=address if online else "",
@@ -198,10 +198,13 @@ def make(project: Path, boards: Sequence[str], address: str, key: Path) -> Path:
 
 def main() -> None:
     """Make a release, and print its files."""
-    boards, address, key = sys.argv[1:]
+    wanted, address, key = sys.argv[1:]
+    boards = re.split("[, ]+", wanted) if wanted else list(BOARDS)
     began = time.monotonic()
     try:
-        folder = make(ROOT, re.split("[, ]+", boards) if boards else list(BOARDS), address, Path(key).expanduser())
+        folder = make(
+            facts.ROOT, re.split("[, ]+", boards) if boards else list(BOARDS), address, Path(key).expanduser()
+        )
     except (ReleaseError, wheels.CannotBuildError) as error:
         sys.exit(f"make release: {error}.")
     for path in sorted(folder.iterdir()):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from docs import sources as manual_sources
 from mynn_control import release
 from mynn_control.image_release import sources
 from tests.support.programs import ROOT
@@ -165,6 +166,17 @@ def test_what_cannot_be_made_is_refused(project: Path) -> None:
         make(project, "zero2")
     with pytest.raises(release.ReleaseError, match="is not an address"):
         make(project, "zero", address="javascript:alert(1)")
+
+
+def test_the_manual_names_the_projects_address_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mynn_control.project.address", lambda: "https://forge.example/mynn-pi")
+    for name in ("develop/security-policy", "start/demo", "manage/computer"):
+        page = [(ROOT / f"docs/{name}.md").read_text(encoding="utf-8")]
+        manual_sources.fill_in(None, name, page)
+        assert "https://forge.example/mynn-pi" in page[0]
+        assert manual_sources.UNKNOWN not in page[0]
+    for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md"):  # which a forge shows as they are
+        assert manual_sources.UNKNOWN not in (ROOT / name).read_text(encoding="utf-8")
 
 
 def test_the_page_leads_to_headings_of_the_manual() -> None:
