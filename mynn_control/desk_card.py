@@ -24,7 +24,7 @@ from mynn.files import replacing
 
 # Not packed. Of the tests, the desk needs only tests/provisioned, to verify Pis.
 WITHOUT = [f"tests/{name}" for name in ("benchmarks", "classroom", "support", "unit", "virtual")]
-WITHOUT += [".ci", ".gitignore", "locale"]
+WITHOUT += [".ci", ".github", ".gitignore", "locale"]
 # Built from locale/ by mynn_control/languages.py. They are packed, so that the card needs no Babel.
 TRANSLATED = [
     "mynn/catalogs/*",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from docs import sources as manual_sources
 from mynn_control import release
@@ -166,6 +167,20 @@ def test_what_cannot_be_made_is_refused(project: Path) -> None:
         make(project, "zero2")
     with pytest.raises(release.ReleaseError, match="is not an address"):
         make(project, "zero", address="javascript:alert(1)")
+
+
+def test_the_forge_makes_the_same_release_with_the_same_commands() -> None:
+    """Its actions are pinned, its jobs make all images, and `make` knows what they call."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / ".github/workflows").iterdir()}
+    for text in texts.values():
+        for action in re.findall(r"uses: (.+)", text):
+            assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}   # v[\d.]+", action)
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        for target in [*re.findall(r"run: make ([\w./]+)", text), "demo", "test"]:
+            assert re.search(rf"^{re.escape(target)}\b.*:", makefile, re.M), target
+    images = yaml.safe_load(texts["release"])["jobs"]["image"]["strategy"]["matrix"]["image"]
+    made = {image["name"]: [f"BOARD={image['board']}"] + ["DESK=yes"] * (image["desk"] == "yes") for image in images}
+    assert made == release.BOARDS
 
 
 def test_the_manual_names_the_projects_address_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
