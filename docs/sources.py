@@ -113,6 +113,18 @@ def api() -> str:
     return "\n".join(sections)
 
 
+def release() -> str:
+    """Return where the newest release is."""
+    first = project.address("Homepage")
+    if not first:
+        return "There is no published release of this copy."
+    return (
+        f"Open [the newest release]({first}). Its button opens *Raspberry Pi Imager* with our images, which Imager "
+        "downloads: you need nothing else of this section. To use them without the Internet, [make a release "
+        "yourself](../develop/release.md)."
+    )
+
+
 def file(name: str) -> str:
     """Return a file of the project's top folder, with its links adapted to a page in docs/develop."""
     text = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](../")
@@ -131,6 +143,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "lessons": lessons,
     "mynn": mynn,
     "api": api,
+    "release": release,
 }
 # Files of the top folder, and their pages in docs/develop.
 FILES = {"CHANGELOG.md": "changelog", "CONTRIBUTING.md": "contributing", "SECURITY.md": "security-policy"}

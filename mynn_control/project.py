@@ -15,7 +15,10 @@ def version(project: Path = ROOT) -> str:
     return str(re.findall(r'^__version__ = "(.+)"', text, re.M)[0])
 
 
-def address(project: Path = ROOT) -> str:
-    """Return the address of the project's page, from which git clones it, too; "" if it is not published."""
+def address(page: str = "Source", project: Path = ROOT) -> str:
+    """Return the address of a page of the project; "" if it is not published.
+
+    Source is the project itself, which git clones, too. Homepage is the first page of its newest release.
+    """
     about = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
-    return str(about["project"]["urls"].get("Source", ""))
+    return str(about["project"]["urls"].get(page, ""))

@@ -199,12 +199,10 @@ def make(project: Path, boards: Sequence[str], address: str, key: Path) -> Path:
 def main() -> None:
     """Make a release, and print its files."""
     wanted, address, key = sys.argv[1:]
-    boards = re.split("[, ]+", wanted) if wanted else list(BOARDS)
+    boards = wanted.replace(",", " ").split() or list(BOARDS)
     began = time.monotonic()
     try:
-        folder = make(
-            facts.ROOT, re.split("[, ]+", boards) if boards else list(BOARDS), address, Path(key).expanduser()
-        )
+        folder = make(facts.ROOT, boards, address, Path(key).expanduser())
     except (ReleaseError, wheels.CannotBuildError) as error:
         sys.exit(f"make release: {error}.")
     for path in sorted(folder.iterdir()):

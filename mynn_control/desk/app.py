@@ -25,6 +25,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from mynn.files import replacing
+from mynn_control import class_report
 from mynn_control.desk import backup, work
 from mynn_control.desk.access import HANDOUT, RESTORE, AccessControl, HttpConnection, LimitedSocket, NetworkSettings
 from mynn_control.desk.pages import AskPasswordError, Desk, Form
@@ -89,6 +90,7 @@ class Server:
         routes = [
             *(Route(path, self._page(tab)) for path, tab in pages.items()),
             Route("/tasks.csv", self._table),
+            Route("/class-report.json", self._report),
             *(Route(f"/labels/{paper.name}", self._labels(paper.name)) for paper in PAPERS),
             *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
             Route("/backup/now", self._backup),
@@ -118,6 +120,10 @@ class Server:
 
     async def _table(self, _request: Request) -> Response:
         return Response(self.desk.table, media_type="text/csv")
+
+    async def _report(self, _request: Request) -> Response:
+        made = await run_in_threadpool(lambda: class_report.report(self.desk.database.pis()))
+        return Response(made, media_type="application/json")
 
     def _labels(self, paper: str) -> Endpoint:
         async def labels(_request: Request) -> Response:

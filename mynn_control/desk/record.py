@@ -20,6 +20,8 @@ from typing import Any
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.system import desks_summary
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
+from mynn.files import write_text
+from mynn_control import class_report
 from mynn_control.desk.database import Database
 from mynn_control.desk.monitor import STRANGE_KEY
 from mynn_control.desk.pis import rows
@@ -70,6 +72,8 @@ def main(folder: Path) -> None:
     for name, answer in run["asked"].items():
         new = columns_of(name, now, answer, verified.get(name))
         database.save_report(name, **new, lessons=run["lessons"], room=run["room"])
+    if verified:
+        write_text(folder / "class-report.json", class_report.report(database.pis()), 0o600)
     for result in verified.values():
         save(result, results)  # also if the tests were cut off: the role verify reads it
     for row in rows(database.pis(), {name: {} for name in run["asked"]}):

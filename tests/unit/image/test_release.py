@@ -162,11 +162,24 @@ def test_no_release_is_made_and_a_sentence_says_why(project: Path, command: str,
     assert not (project / "dist/release/0.2.0").exists()
 
 
-def test_what_cannot_be_made_is_refused(project: Path) -> None:
-    with pytest.raises(release.ReleaseError, match="There is no image of zero2"):
-        make(project, "zero2")
-    with pytest.raises(release.ReleaseError, match="is not an address"):
-        make(project, "zero", address="javascript:alert(1)")
+def test_the_command_names_the_files_or_says_what_cannot_be_made(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mynn_control.project.ROOT", project)
+
+    def command(boards: str, address: str) -> str:
+        monkeypatch.setattr("sys.argv", ["release", boards, address, str(project.with_name("key"))])
+        release.main()
+        return capsys.readouterr().out
+
+    printed = command("zero,desk", URL)
+    assert "MB  mynn-pi-zero-0.2.0.img.xz" in printed and "MB  mynn-desk-3-zero2w-4-0.2.0.img.xz" in printed
+    with pytest.raises(SystemExit, match=r"There is no image of zero2\. BOARDS can be zero, 2, 3, 5, desk"):
+        command("zero2", URL)
+    with pytest.raises(SystemExit, match="is not an address"):
+        command("zero", "javascript:alert(1)")
+    with pytest.raises(SystemExit, match="`make image BOARD=2` failed"):
+        command("", URL)  # all boards
 
 
 def test_the_forge_makes_the_same_release_with_the_same_commands() -> None:
@@ -184,8 +197,8 @@ def test_the_forge_makes_the_same_release_with_the_same_commands() -> None:
 
 
 def test_the_manual_names_the_projects_address_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mynn_control.project.address", lambda: "https://forge.example/mynn-pi")
-    for name in ("develop/security-policy", "start/demo", "manage/computer"):
+    monkeypatch.setattr("mynn_control.project.address", lambda _page="": "https://forge.example/mynn-pi")
+    for name in ("develop/security-policy", "start/demo", "start/without-linux", "manage/computer"):
         page = [(ROOT / f"docs/{name}.md").read_text(encoding="utf-8")]
         manual_sources.fill_in(None, name, page)
         assert "https://forge.example/mynn-pi" in page[0]
