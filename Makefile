@@ -146,14 +146,9 @@ board: .venv/ready board-tools  ## Boot the latest image in dist/ on an emulated
 wheels: translated compiler compilers  ## Build the Python package for an index of packages: dist/*.whl, dist/*.tar.gz
 	@python -m mynn_control.wheels . --to dist
 
-# The key that signs a release. This one is made if it does not exist; another one must exist.
-OWN_KEY := $(HOME)/.ssh/mynn-release
-KEY ?= $(OWN_KEY)
-release: translated compiler compilers image-tools | $(filter $(OWN_KEY),$(KEY))  ## Make a release of the tagged commit: dist/release/VERSION (BOARDS=zero,desk; URL=https://...; KEY=FILE)
+KEY ?= ~/.ssh/mynn-release
+release: translated compiler compilers image-tools  ## Make a release of the tagged commit: dist/release/VERSION (BOARDS=zero,desk; URL=https://...; KEY=FILE)
 	@python -m mynn_control.release '$(BOARDS)' '$(URL)' '$(KEY)'
-
-$(OWN_KEY):
-	@mkdir -p -m 700 $(@D) && ssh-keygen -q -t ed25519 -N '' -C mynn-release -f $@ && echo "== The key that signs releases: $@. Keep it, and a copy"
 
 test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (five minutes)
 	python -m tests.stages quick

@@ -12,12 +12,12 @@ os.environ.pop("MNIST_DIR", None)  # the reference shows a Pi's defaults, not th
 
 import sources  # noqa: E402
 
-from mynn_control import project as project_facts  # noqa: E402
+from mynn import __version__  # noqa: E402
 
 project = "mynn-pi"
 author = "The mynn-pi authors"
 copyright = f"{author}. MIT licence"
-version = release = project_facts.version()
+version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import pkgutil
 import re
@@ -17,11 +18,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from mynn import __version__
 from mynn.outline import outline
 from mynn_control import project
 from mynn_control.settings import Setting, sections
 
 ROOT = Path(__file__).resolve().parents[1]
+# The folder in which `make release` makes one with this manual; otherwise empty.
+RELEASE = os.environ.get("MYNN_RELEASE", "")
+SUMS = ("SHA256SUMS", "SHA256SUMS.sig", "allowed_signers")  # written after the manual
 
 
 def settings() -> str:
@@ -113,16 +118,38 @@ def api() -> str:
     return "\n".join(sections)
 
 
-def release() -> str:
-    """Return where the newest release is."""
-    first = project.address("Homepage")
-    if not first:
-        return "There is no published release of this copy."
+def link(name: str, before: str = "", text: str = "") -> str:
+    """Return a link to a file of the release, which is elsewhere or in the folder above the manual."""
+    told = json.loads(next(Path(RELEASE).glob("*.rpi-imager-manifest")).read_bytes())
+    below, _, _image = told["os_list"][0]["url"].rpartition("/")
+    return f'<a href="{before}{below if below.startswith("http") else ".."}/{name}">{text or name}</a>'
+
+
+def imager() -> str:
+    """Return what opens Imager with the images of the release."""
+    if not RELEASE:
+        newest = project.address("Homepage")
+        return f"See the [newest release]({newest})." if newest else "This copy of the manual belongs to no release."
+    [manifest] = (path.name for path in Path(RELEASE).glob("*.rpi-imager-manifest"))
+    if "http" not in link(manifest):
+        return f"Double-click {link(manifest)}, which is in the folder above this manual."
+    opening = link(manifest, "rpi-imager://open?repo=", "Open these images in Imager")
     return (
-        f"Open [the newest release]({first}). Its button opens *Raspberry Pi Imager* with our images, which Imager "
-        "downloads: you need nothing else of this section. To use them without the Internet, [make a release "
-        "yourself](../develop/release.md)."
+        f"**{opening}**. It asks whether to switch to this repository: choose *Switch repository*. If nothing opens, "
+        f"download {link(manifest)} and double-click it."
     )
+
+
+def downloads() -> str:
+    """Return a table of the files of the release."""
+    if not RELEASE:
+        return "None."
+    rows = ["| file | MB |", "|---|---|"]
+    for suffix in ("img.xz", "whl", "tar.gz"):
+        for path in sorted(Path(RELEASE).glob(f"*.{suffix}")):
+            rows.append(f"| {link(path.name)} | {path.stat().st_size / 1e6:.1f} |")
+    others = ("release-notes.md", f"mynn-manual-{__version__}.zip", *SUMS)
+    return "\n".join([*rows, *(f"| {link(name)} | |" for name in others)])
 
 
 def file(name: str) -> str:
@@ -143,7 +170,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "lessons": lessons,
     "mynn": mynn,
     "api": api,
-    "release": release,
+    "imager": imager,
+    "downloads": downloads,
 }
 # Files of the top folder, and their pages in docs/develop.
 FILES = {"CHANGELOG.md": "changelog", "CONTRIBUTING.md": "contributing", "SECURITY.md": "security-policy"}

@@ -1,14 +1,11 @@
 """Make a release of an SD-card image: the compressed image, and the files that belong to it.
 
 python -m mynn_control.image_release ABOUT
-python -m mynn_control.image_release --sources
-
-The second prints what an image would be made of now: the commit, with -changed if this folder differs from it.
 
 ABOUT is JSON from roles/image/tasks/pack.yml: `image`; `root`, the folder that it was made from; `dist`, the folder for
-all files; `name`, `version` and `epoch` (seconds since 1970); `sources`, as printed by --sources; `devices`, Imager's
-names of its Pis; and in words, its `title`, its `pis`, and the Pi that it was `tried` on. These files are written, all
-named NAME-VERSION:
+all files; `name`, `version` and `epoch` (seconds since 1970); `usual`, whether it is of our usual Debian; `devices`,
+Imager's names of its Pis; and in words, its `title`, its `pis`, and the Pi that it was `tried` on. These files are
+written, all named NAME-VERSION:
 
     .cdx.json            list of all packages in the root, apt's (by debsbom) and pip's, in CycloneDX format
     .img.xz              compressed image
@@ -47,6 +44,7 @@ HERE = Path(__file__).parent
 SPACE = uuid.UUID("6d796e6e-7069-4a2d-9c1b-5a65726f0003")  # UUID namespace of the package lists' serial numbers
 # Since 2.0.2, Imager hides entries in an unknown format; it knows this one since 2.0.11.
 FORMAT = "rpi-preseed"
+MANIFEST = "mynn-{}.rpi-imager-manifest"  # Imager's repository of a version
 
 
 def list_packages(root: Path, out: Path, name: str, version: str, date: datetime.datetime) -> int:
@@ -85,12 +83,12 @@ def sha256(path: Path) -> str:
 
 
 def sources(folder: Path = HERE) -> str:
-    """Return this project's commit, with -changed if the folder has changes, or settings of a school."""
+    """Return this project's commit and its time, with -changed if the folder has changes, or settings of a school."""
     git = ["git", "-C", str(folder)]
     status = [*git, "status", "--porcelain"]
     settings = [f":/{path}" for path in ("playbooks", "group_vars", "host_vars", "certificates")]  # git ignores them
     changed = subprocess.check_output(status) + subprocess.check_output([*status, "--ignored", *settings])
-    commit = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+    commit = subprocess.check_output([*git, "log", "-1", "--format=%H %ct"], text=True).strip()
     return f"{commit}-changed" if changed else commit
 
 
@@ -109,17 +107,12 @@ def repository(folder: Path, version: str, address: str) -> str:
     return json.dumps({"imager": {"devices": list(devices.values())}, "os_list": entries}, indent=2) + "\n"
 
 
-def manifest_name(version: str) -> str:
-    """Return the name of the file that Imager opens."""
-    return f"mynn-{version}.rpi-imager-manifest"
-
-
 def release(about: dict[str, Any], parts: Path) -> str:
     """Write an image's files into the folder `parts`. Returns a sentence about them."""
     stem = f"{about['name']}-{about['version']}"
     date = datetime.datetime.fromtimestamp(about["epoch"], datetime.UTC)
     dist = Path(about["dist"]).resolve()
-    manifest = manifest_name(about["version"])
+    manifest = MANIFEST.format(about["version"])
     packages = list_packages(Path(about["root"]), parts / f"{stem}.cdx.json", about["name"], about["version"], date)
     image = parts / f"{stem}.img"
     image.symlink_to(Path(about["image"]).resolve())
@@ -144,7 +137,9 @@ def release(about: dict[str, Any], parts: Path) -> str:
         "devices": about["devices"],
         "init_format": FORMAT,
     }
-    record = {"sources": about["sources"], "pis": about["pis"], "entry": entry}
+    # An image of another Debian, or one during whose making the commit changed, belongs to no release.
+    made_of = sources() if about["usual"] and sources().endswith(f" {about['epoch']}") else "unknown"
+    record = {"sources": made_of, "pis": about["pis"], "entry": entry}
     (parts / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     notes = string.Template((HERE / "image_notes.md").read_text(encoding="utf-8"))
     told = about | sums | sizes | {"stem": stem, "date": entry["release_date"], "packages": packages}
@@ -162,10 +157,10 @@ def main(about: dict[str, Any]) -> None:
     parts.mkdir(parents=True)
     try:
         print(release(about, parts))
-        for path in sorted(parts.iterdir(), key=lambda path: path.name == f"{about['name']}-{about['version']}.json"):
+        for path in sorted(parts.iterdir(), key=lambda path: path.suffix == ".json"):
             path.replace(dist / path.name)
         manifest = repository(dist, about["version"], f"{dist.resolve().as_uri()}/")
-        write_text(dist / manifest_name(about["version"]), manifest)
+        write_text(dist / MANIFEST.format(about["version"]), manifest)
     except CardError as error:
         sys.exit(f"image_release: {error}")
     finally:
@@ -173,7 +168,4 @@ def main(about: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--sources":
-        print(sources())
-    else:
-        main(json.loads(sys.argv[1]))
+    main(json.loads(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""`make release`, with stand-ins for images, wheels and manual: its tree, its refusals, and the check of a reader."""
+"""`make release`, with stand-ins for images, wheels and manual: its tree, its refusals, and who uses it."""
 
 import hashlib
 import json
@@ -10,115 +10,101 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import requests
 
 from docs import sources as manual_sources
 from mynn_control import release
-from mynn_control.image_release import sources
+from mynn_control.image_release import repository, sources
+from tests.support.imager import downloaded, serving
 from tests.support.programs import ROOT
 
-URL = "https://example.org/mynn"
+ZERO, DESK, MANIFEST = "mynn-pi-zero-0.2.0", "mynn-desk-3-zero2w-4-0.2.0", "mynn-0.2.0.rpi-imager-manifest"
+SUFFIXES = ("cdx.json", "img.bmap", "img.xz", "img.xz.sha256", "json", "md", "svg")
 FILES = {
-    "mynn/__init__.py": '__version__ = "0.2.0"\n',
     "CHANGELOG.md": "# Changelog\n\n## [Unreleased]\n\n## [0.2.0] - 2026-12-24\n\n- Faster.\n\n## [0.1.0]\n\n- New.\n",
     ".gitignore": "dist/\nmade/\nplaybooks/group_vars/all/settings.yml\n",
     "Makefile": "image:\n\tmkdir -p dist\n\tcp made/$(if $(DESK),desk,$(BOARD))/* dist/\n",
 }
 
 
-def git(project: Path, *words: str) -> None:
-    settings = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", "-C", project, *settings, *words], check=True, stdout=subprocess.DEVNULL)
-
-
 def write_image(folder: Path, stem: str, made_of: str) -> None:
     """Write the files that `make image` makes, for an image of some bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    image = f"the image {stem}".encode()
+    folder.mkdir(parents=True)
+    image = stem.encode()
     packed = lzma.compress(image)
     entry: dict[str, Any] = {"name": stem, "description": "", "icon": f"{stem}.svg", "url": f"{stem}.img.xz"}
     entry |= {"extract_size": len(image), "extract_sha256": hashlib.sha256(image).hexdigest()}
     entry |= {"image_download_size": len(packed), "image_download_sha256": hashlib.sha256(packed).hexdigest()}
     entry |= {"release_date": "2026-12-24", "devices": [f"{stem}-tag"], "init_format": "rpi-preseed"}
-    (folder / f"{stem}.img.xz").write_bytes(packed)
-    for suffix in ("cdx.json", "img.bmap", "img.xz.sha256", "md", "svg"):
-        (folder / f"{stem}.{suffix}").write_text(suffix)
-    record = {"sources": made_of, "pis": f"The Pis of {stem}", "entry": entry}
-    (folder / f"{stem}.json").write_text(json.dumps(record))
-
-
-def write_manual(_project: Path, version: str, folder: Path) -> None:
-    """Write the pages that index.html leads to."""
-    page = (ROOT / "mynn_control/release.html").read_text()
-    for link, heading in re.findall(r'"(manual/[^"#]+)#?([^"]*)"', page):
-        (folder / link).parent.mkdir(parents=True, exist_ok=True)
-        with (folder / link).open("a") as file:
-            file.write(f'<h2 id="{heading}">')
-    (folder / f"mynn-manual-{version}.zip").touch()
+    contents = dict.fromkeys(SUFFIXES, b"...") | {"img.xz": packed}
+    contents["img.xz.sha256"] = f"{entry['image_download_sha256']}  {stem}.img.xz\n".encode()
+    contents["json"] = json.dumps({"sources": made_of, "pis": f"The Pis of {stem}", "entry": entry}).encode()
+    for suffix, content in contents.items():
+        (folder / f"{stem}.{suffix}").write_bytes(content)
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tagged project that can make images of a Zero and of the desk, and a key beside it."""
-    monkeypatch.setattr(release, "write_manual", write_manual)
-    monkeypatch.setattr("mynn_control.wheels.distribute", lambda _project, to: (to / "mynn_pi-0.2.0-linux.whl").touch())
+    monkeypatch.setattr(release, "version", "0.2.0")
+    monkeypatch.setattr(release, "write_manual", lambda _project, to: (to / "index.html").write_text("..."))
+    monkeypatch.setattr(release, "write_packages", lambda _project, to: (to / "mynn_pi-1.whl").touch())
+    (tmp_path / "gitconfig").write_text("[user]\nname = A\nemail = a@example.org\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     path = tmp_path / "project"
+    path.mkdir()
     for name, text in FILES.items():
-        (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
-    subprocess.run(["git", "init", "-q", path], check=True)
-    git(path, "add", ".")
-    git(path, "commit", "-qm", "Release 0.2.0")
-    git(path, "tag", "v0.2.0")
-    write_image(path / "made/zero", "mynn-pi-zero-0.2.0", sources(path))
-    write_image(path / "made/desk", "mynn-desk-3-zero2w-4-0.2.0", sources(path))
+    subprocess.run(
+        "git init -q && git add . && git commit -qm 0.2.0 && git tag v0.2.0", shell=True, cwd=path, check=True
+    )
+    write_image(path / "made/zero", ZERO, sources(path))
+    write_image(path / "made/desk", DESK, sources(path))
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     return path
 
 
-def make(project: Path, *boards: str, address: str = URL, key: str = "key") -> Path:
-    return release.make(project, boards, address, project.with_name(key))
+def make(project: Path, *boards: str, address: str = "") -> Path:
+    return release.make(project, boards, address, project.with_name("key"))
 
 
-def test_a_release_is_whole_and_leads_to_all_its_files(project: Path) -> None:
-    """An image of another commit is made anew; one of this commit is not."""
-    write_image(project / "dist", "mynn-pi-zero-0.2.0", "an earlier commit")
-    write_image(project / "dist", "mynn-desk-3-zero2w-4-0.2.0", sources(project))
+def links(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the links of a release's first page to its files."""
+    monkeypatch.setattr(manual_sources, "RELEASE", str(folder))
+    page = [(ROOT / "docs/download.md").read_text(encoding="utf-8")]
+    manual_sources.fill_in(None, "download", page)
+    return re.findall(r'href="([^"]+)"', page[0])
+
+
+def test_a_release_leads_imager_to_all_images(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of another commit is made anew, one of this commit is not."""
+    write_image(project / "dist", ZERO, "an earlier commit")
+    shutil.copytree(project / "made/desk", project / "dist", dirs_exist_ok=True)
     shutil.rmtree(project / "made/desk")
-    folder = make(project, "zero", "desk")
-    assert folder == project / "dist/release/0.2.0"
-    assert [path.name for path in folder.parent.iterdir()] == ["0.2.0"]
-    suffixes = ("cdx.json", "img.bmap", "img.xz", "img.xz.sha256", "json", "md", "svg")
-    images = {f"{stem}-0.2.0.{end}" for stem in ("mynn-pi-zero", "mynn-desk-3-zero2w-4") for end in suffixes}
-    others = {"SHA256SUMS", "SHA256SUMS.sig", "allowed_signers", "index.html", "manual", "mynn-manual-0.2.0.zip"}
-    others |= {"mynn-0.2.0.rpi-imager-manifest", "mynn_pi-0.2.0-linux.whl", "release-notes.md"}
-    assert {path.name for path in folder.iterdir()} == images | others
+    with serving(project / "dist/release") as address:
+        folder = make(project, "zero", "desk", address=f"{address}/0.2.0")
+        deep, *others = links(folder, monkeypatch)
+        scheme, _, manifest = deep.partition("?repo=")
+        assert scheme == "rpi-imager://open"
+        # Imager's own pattern (raspberrypi/rpi-imager, isValidRepoUrl in src/imagewriter.cpp).
+        assert re.fullmatch(r"https?://[^ \t\r\n?#]+\.(json|rpi-imager-manifest)([?#][^ \t\r\n]*)?", manifest)
+        missing = [link for link in others if not requests.get(link, timeout=60).ok]
+        assert [link.rpartition("/")[2][:11] for link in missing] == ["mynn-manual"]  # left out of this test
+        images = downloaded(manifest, tmp_path / "images")
+    assert {name: path.read_text() for name, path in images.items()} == {f"The Pis of {n}": n for n in (ZERO, DESK)}
+    assert {f"{stem}.{suffix}" for stem in (ZERO, DESK) for suffix in SUFFIXES} < {
+        path.name for path in folder.iterdir()
+    }
+    (folder / f"{DESK}.img.xz").unlink()
+    assert [entry["name"] for entry in json.loads(repository(folder, "0.2.0", ""))["os_list"]] == [ZERO]
     assert (folder / "release-notes.md").read_text() == "# mynn-pi 0.2.0\n\n- Faster.\n"
 
-    told = json.loads((folder / "mynn-0.2.0.rpi-imager-manifest").read_text())
-    tags = [device["tags"] for device in told["imager"]["devices"]]
-    assert tags == [entry["devices"] for entry in told["os_list"]]
-    assert len(tags) == 2
-    for entry in told["os_list"]:
-        for address in (entry["url"], entry["icon"]):
-            assert (folder / address.removeprefix(f"{URL}/")).is_file()
 
-    page = (folder / "index.html").read_text()
-    assert "<script" not in page
-    links = set(re.findall(r'(?:href|src)="([^"]+)"', page))
-    # Imager's own pattern of an address (raspberrypi/rpi-imager, isValidRepoUrl in src/imagewriter.cpp).
-    [deep] = [link.partition("?repo=")[2] for link in links if link.startswith("rpi-imager://open?repo=")]
-    assert re.fullmatch(r"https?://[^ \t\r\n?#]+\.(json|rpi-imager-manifest)([?#][^ \t\r\n]*)?", deep)
-    assert {f"{URL}/{name}" for name in ("SHA256SUMS", "mynn-pi-zero-0.2.0.img.xz")} | {deep} <= links
-
-
-def test_without_an_address_the_release_is_for_a_school_without_the_internet(project: Path) -> None:
-    folder = make(project, "zero", address="")
-    told = json.loads((folder / "mynn-0.2.0.rpi-imager-manifest").read_text())
-    assert told["os_list"][0]["url"] == (folder / "mynn-pi-zero-0.2.0.img.xz").as_uri()
-    page = (folder / "index.html").read_text()
-    assert "rpi-imager://" not in page
-    assert 'href="mynn-0.2.0.rpi-imager-manifest"' in page
+def test_without_an_address_it_is_a_folder_for_a_school(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(project, "zero")
+    [entry] = json.loads((folder / MANIFEST).read_text())["os_list"]
+    assert entry["url"] == (folder / f"{ZERO}.img.xz").as_uri()
+    assert {f"../{ZERO}.img.xz", f"../{MANIFEST}"} <= set(links(folder, monkeypatch))
 
 
 def test_the_check_of_the_manual_finds_a_changed_byte_in_each_file(project: Path) -> None:
@@ -131,7 +117,7 @@ def test_the_check_of_the_manual_finds_a_changed_byte_in_each_file(project: Path
 
     done = checked()
     assert (done.returncode, 'Good "file" signature for mynn-pi' in done.stdout) == (0, True), done.stderr
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in folder.iterdir():
         whole = path.read_bytes()
         middle = len(whole) // 2
         path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :] if whole else b"x")
@@ -142,58 +128,23 @@ def test_the_check_of_the_manual_finds_a_changed_byte_in_each_file(project: Path
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("echo >>CHANGELOG.md", "This folder has changes: commit or remove CHANGELOG.md"),
-        ("touch new.py", "commit or remove new.py"),
+        ("touch new.py", "This folder has changes, or settings of a school"),
         ("mkdir -p playbooks/group_vars/all && touch $_/settings.yml", "settings of a school"),
-        ("git tag -d v0.2.0", "says 0.2.0, but this commit has no tag"),
-        ("git tag v0.3.0 && git tag -d v0.2.0", "says 0.2.0, but this commit has the tag v0.3.0"),
-        ("sed -i 's/0.2.0/0.2.1/' CHANGELOG.md && COMMIT", "CHANGELOG.md begins with [0.2.1]"),
-        ("sed -i '/Unrel/a - More.' CHANGELOG.md && COMMIT", "CHANGELOG.md begins with [Unreleased]"),
+        ("git tag v0.3.0 && git tag -d v0.2.0", "says 0.2.0, the tag of this commit is v0.3.0"),
+        (
+            "sed -i '/Unrel/a - More.' CHANGELOG.md && git commit -qam x && git tag -f v0.2.0",
+            "begins with [Unreleased]",
+        ),
         ("rm made/zero/*", "`make image BOARD=zero` failed"),
-        ("mkdir dist && echo >>made/zero/mynn-pi-zero-0.2.0.img.xz", "mynn-pi-zero-0.2.0.img.xz is damaged"),
+        (f"echo >>made/zero/{ZERO}.img.xz", f"--check {ZERO}.img.xz.sha256` failed"),
         ("rm ../key", "There is no key"),
     ],
 )
 def test_no_release_is_made_and_a_sentence_says_why(project: Path, command: str, sentence: str) -> None:
-    commit = "git -c user.name=A -c user.email=a@example.org commit -qam x && git tag -f v0.2.0"
-    subprocess.run(["bash", "-ec", command.replace("COMMIT", commit)], cwd=project, check=True)
-    with pytest.raises(release.ReleaseError, match=re.escape(sentence)):
+    subprocess.run(["bash", "-ec", command], cwd=project, check=True)
+    with pytest.raises(SystemExit, match=re.escape(sentence)):
         make(project, "zero")
     assert not (project / "dist/release/0.2.0").exists()
-
-
-def test_the_command_names_the_files_or_says_what_cannot_be_made(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("mynn_control.project.ROOT", project)
-
-    def command(boards: str, address: str) -> str:
-        monkeypatch.setattr("sys.argv", ["release", boards, address, str(project.with_name("key"))])
-        release.main()
-        return capsys.readouterr().out
-
-    printed = command("zero,desk", URL)
-    assert "MB  mynn-pi-zero-0.2.0.img.xz" in printed and "MB  mynn-desk-3-zero2w-4-0.2.0.img.xz" in printed
-    with pytest.raises(SystemExit, match=r"There is no image of zero2\. BOARDS can be zero, 2, 3, 5, desk"):
-        command("zero2", URL)
-    with pytest.raises(SystemExit, match="is not an address"):
-        command("zero", "javascript:alert(1)")
-    with pytest.raises(SystemExit, match="`make image BOARD=2` failed"):
-        command("", URL)  # all boards
-
-
-def test_the_forge_makes_the_same_release_with_the_same_commands() -> None:
-    """Its actions are pinned, its jobs make all images, and `make` knows what they call."""
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / ".github/workflows").iterdir()}
-    for text in texts.values():
-        for action in re.findall(r"uses: (.+)", text):
-            assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}   # v[\d.]+", action)
-        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-        for target in [*re.findall(r"run: make ([\w./]+)", text), "demo", "test"]:
-            assert re.search(rf"^{re.escape(target)}\b.*:", makefile, re.M), target
-    images = yaml.safe_load(texts["release"])["jobs"]["image"]["strategy"]["matrix"]["image"]
-    made = {image["name"]: [f"BOARD={image['board']}"] + ["DESK=yes"] * (image["desk"] == "yes") for image in images}
-    assert made == release.BOARDS
 
 
 def test_the_manual_names_the_projects_address_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,17 +152,4 @@ def test_the_manual_names_the_projects_address_once_it_is_known(monkeypatch: pyt
     for name in ("develop/security-policy", "start/demo", "start/without-linux", "manage/computer"):
         page = [(ROOT / f"docs/{name}.md").read_text(encoding="utf-8")]
         manual_sources.fill_in(None, name, page)
-        assert "https://forge.example/mynn-pi" in page[0]
-        assert manual_sources.UNKNOWN not in page[0]
-    for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md"):  # which a forge shows as they are
-        assert manual_sources.UNKNOWN not in (ROOT / name).read_text(encoding="utf-8")
-
-
-def test_the_page_leads_to_headings_of_the_manual() -> None:
-    page = (ROOT / "mynn_control/release.html").read_text(encoding="utf-8")
-    for link, heading in re.findall(r'"manual/([^"#]+)\.html#?([^"]*)"', page):
-        text = (ROOT / f"docs/{link}.md").read_text(encoding="utf-8")
-        slugs = {re.sub(r"[^a-z]+", "-", line.lower()).strip("-") for line in re.findall(r"^#+ (.+)$", text, re.M)}
-        assert heading in slugs | {""}, link
-    for name in re.findall(r"manual/_images/([^\"]+)", page):
-        assert (ROOT / "docs/images" / name).is_file()
+        assert ("https://forge.example/mynn-pi" in page[0], manual_sources.UNKNOWN in page[0]) == (True, False), name
