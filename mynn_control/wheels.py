@@ -46,6 +46,7 @@ def sources(project: Path, package: str, compiler: str = "") -> dict[str, Path]:
     parts = {name: project / name for name in ("LICENSE", "pyproject.toml", README)}
     if package != "mynn":
         parts = {"LICENSE": parts["LICENSE"], "pyproject.toml": project / package / "pyproject.toml"}
+        parts["mynn/__init__.py"] = project / "mynn/__init__.py"  # has the version
     kernel = [project / "setup.py", *(project / "mynn/kernel").glob("*.[ch]")] if compiler else []
     files = [path for path in (project / package).rglob("*") if path.suffix in SUFFIXES]
     named = {str(path.relative_to(project)): path for path in sorted([*files, *kernel])}
