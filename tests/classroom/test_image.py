@@ -3,16 +3,19 @@
 The first build on a machine takes about 21 minutes. If what it is made of has not changed, it is kept.
 """
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from mynn_control.image_release import MANIFEST, repository
 from tests.provisioned.test_python import SCIENCE
 from tests.support.classroom import ROOT
 from tests.support.image import faults
 from tests.support.image_build import ImageBuild, make_image
+from tests.support.imager import downloaded, serving
 
 MOST_PACKED, MOST_FILES = 250_000_000, 880_000_000
 # What matplotlib asks of the packages of which the image leaves out parts; and pip may install what is left out.
@@ -98,6 +101,18 @@ def test_everything_is_compiled_and_no_file_is_newer_than_the_commit(image_build
     epoch = int(subprocess.check_output(["git", "log", "-1", "--format=%ct"], cwd=ROOT))
     late = [path for path in (image_build.root / "usr").rglob("*.py") if path.lstat().st_mtime > epoch]
     assert late == []
+
+
+def test_imager_gets_this_image_from_a_release(image_build: ImageBuild, tmp_path: Path) -> None:
+    """It is the one that test_board.py boots."""
+    version = image_build.disk.stem.rpartition("-")[2]
+    with serving(image_build.folder) as address:
+        told = repository(image_build.folder, version, f"{address}/")
+        manifest = image_build.folder / MANIFEST.format(version)
+        manifest.write_text(told, encoding="utf-8")
+        [image] = downloaded(f"{address}/{manifest.name}", tmp_path).values()
+    subprocess.run(["cmp", image, image_build.disk], check=True)
+    shutil.rmtree(tmp_path)  # more than a gigabyte
 
 
 @pytest.mark.long

@@ -89,7 +89,7 @@ def build() -> ImageBuild:
     partial = kept / "partial"
     partial.mkdir(parents=True)
     disk = max((ROOT / "build/image").glob("mynn-pi-zero-*.img"), key=lambda path: path.stat().st_mtime)
-    for path in (disk, ROOT / "dist" / f"{disk.name}.xz"):
+    for path in (disk, *(ROOT / "dist" / f"{disk.stem}.{suffix}" for suffix in ("img.xz", "json", "svg"))):
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", path, partial], check=True)
     partial.rename(made.folder)
     return made
