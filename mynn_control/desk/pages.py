@@ -165,7 +165,7 @@ class Desk:
         return {
             "names": names.draw(self._seats(), called),
             "pis": pis.draw(rows, self.inventory, self._past_runs(), made),
-            "settings": self.settings.draw(),
+            "settings": self.settings.draw(on_card=bool(self.backup_files.home)),
             "tasks": tasks.draw(pupils, self.lessons, max((row.heard for row in rows), default=0)),
             "work": work.draw(list(students), self.work, folders, self.run, self.database.names),
         }

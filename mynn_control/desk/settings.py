@@ -14,7 +14,10 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
 from ansible_collections.mynn.pi.plugins.module_utils.setting_faults import WHOLE, wrong_settings, wrong_students
+from ansible_collections.mynn.pi.plugins.module_utils.system import updated
+from mynn import __version__
 from mynn.translation import LANGUAGES
+from mynn_control.desk.pis import day
 from mynn_control.own_files import RefusedError, desk_file, dump, migrate, modified, parse, places, read, write
 from mynn_control.render import render
 from mynn_control.settings import Setting, sections
@@ -65,11 +68,12 @@ class Settings:
         """Version of the desk's file: the time of its last change."""
         return str(modified(desk_file(self.path))[0])
 
-    def draw(self) -> str:
-        """Return the page, without secrets."""
+    def draw(self, *, on_card: bool = False) -> str:
+        """Return the page, without secrets. on_card: this is a desk's own card, which updates itself."""
         own = desk_file(self.path)
         parts: dict[str, Any] = {"tab": "settings", "path": self.path.name, "saved": self.saved, "trouble": ""}
-        parts |= {"languages": LANGUAGES, "own": own.name, "version": self.version}
+        parts |= {"languages": LANGUAGES, "own": own.name, "version": self.version, "mynn": __version__}
+        parts["updated"] = day(when) if on_card and (when := updated()) else ""
         try:
             there, values = places(self.path), read(own)
         except (RefusedError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Listeners on this computer's TCP ports, and whether the desk started this run."""
+"""TCP ports and updates of this computer, and whether the desk started this run."""
 
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ def is_apt_cacher(port: int) -> bool:
             return b" 406 " in connection.recv(64)
     except OSError:
         return False
+
+
+def updated(root: Path = Path("/")) -> float | None:
+    """Return the time of apt's last check for updates; None if unknown."""
+    for path in ("var/lib/apt/periodic/update-success-stamp", "var/lib/apt/lists/partial", "var/lib/apt/lists"):
+        if (root / path).exists():
+            return round((root / path).stat().st_mtime)
+    return None
 
 
 def desks_summary() -> str:

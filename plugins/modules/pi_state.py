@@ -20,7 +20,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student, memory, read_regular
-from ansible_collections.mynn.pi.plugins.module_utils.system import listeners
+from ansible_collections.mynn.pi.plugins.module_utils.system import listeners, updated
 
 DOCUMENTATION = r"""
 module: pi_state
@@ -95,14 +95,6 @@ def versions(venv: str) -> dict[str, str]:
         for package in Distribution.discover(name=name, path=places):
             numbers.setdefault(name.removesuffix("-pi"), package.version)
     return numbers
-
-
-def updated() -> float | None:
-    """Return the time of apt's last check for updates; None if unknown."""
-    for path in ("var/lib/apt/periodic/update-success-stamp", "var/lib/apt/lists/partial", "var/lib/apt/lists"):
-        if (ROOT / path).exists():
-            return round((ROOT / path).stat().st_mtime)
-    return None
 
 
 def card() -> dict[str, Any]:
@@ -224,7 +216,7 @@ def main() -> None:
     state = {
         "epoch": round(time.time()),
         "uptime": round(time.clock_gettime(time.CLOCK_BOOTTIME)),
-        "updated": updated(),
+        "updated": updated(ROOT),
         "reboot_required": Path("/run/reboot-required").exists(),
         "failed": failed_units(),
         "system": system(),

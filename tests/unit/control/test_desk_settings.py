@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
+from mynn import __version__
 from mynn.translation import LANGUAGES
 from mynn_control.desk.connections import class_language
 from mynn_control.desk.runs import Fleet
@@ -90,6 +91,7 @@ def test_settings_are_changed_and_put_back_in_the_desks_file(path: Path, desk: S
 
 def test_every_setting_is_on_the_page_with_its_reason(desk: ServedDesk) -> None:
     page = desk.ask("/settings").text
+    assert f"This desk is mynn-pi {__version__}." in page
     assert re.findall('<label for="(.+)">', page)[:3] == ["language", "jupyter_https", "jupyter_port"]
     assert sorted(re.findall('<label for="(.+)">', page)) == sorted(KNOWN)
     assert "{{" not in page and "<strong>The notebook server, a systemd service" in page
@@ -126,6 +128,10 @@ def test_what_is_refused_says_why_and_nothing_is_written(path: Path, name: str, 
     assert reason in desk.save({"version": desk.version, "cards_largest_gb": "64", name: answer})
     assert "load this page again" in desk.save({"version": "0", "jupyter_port": "9001"})
     assert desk_file(path).read_text() == OWN and not desk.saved
+
+
+def test_a_desk_on_its_card_says_when_it_checked_for_updates(path: Path) -> None:
+    assert "It last checked for Debian’s updates on" in Settings(path).draw(on_card=True)
 
 
 def test_a_table_with_secrets_is_kept_or_written_anew(path: Path) -> None:
