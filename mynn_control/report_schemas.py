@@ -55,4 +55,5 @@ STATE = of(
     temperature={"type": "number", "minimum": -300, "maximum": 1000},
     throttled=COUNT,
 )
-FIGURES = of({}, smoke_accuracy=SCORE, smoke_seconds={"type": "number", "minimum": 0, "maximum": 1e6})
+MEASURED = {"type": "number", "minimum": 0, "maximum": 1e6}
+FIGURES = of({}, smoke_accuracy=SCORE, smoke_seconds=MEASURED, card_mb_per_second=MEASURED)

@@ -10,8 +10,6 @@ from tests.support.classroom import ROOT, Classroom, recap, root, serves
 from tests.support.programs import ANSIBLE_PLAYBOOK
 from tests.virtual import Fleet
 
-pytestmark = pytest.mark.long
-
 FIRST = "51013ec3"  # 0.1.0, which had no tag
 LESSON = "part2_neural_network.ipynb"
 WORK = f"mkdir -p 'mein Übungsheft'; echo mine >'mein Übungsheft/a file.txt'; echo ' ' >>{LESSON}"

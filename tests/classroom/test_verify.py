@@ -68,6 +68,7 @@ def test_a_healthy_pi_is_reported(classroom: Classroom) -> None:
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
     figures = {figure.get("name"): figure.get("value", "nan") for figure in suite.iter("property")}
     assert float(figures["smoke_accuracy"]) >= float(figures["smoke_bar"])
+    assert float(figures["card_mb_per_second"]) > 0
     assert figures["kernel"].startswith("compiled")  # the test setup installs a compiler
     with open_desk(classroom.inventory, folder) as (url, _), open_browser(offline=True) as browser:
         page = browser.pages[0]
