@@ -30,6 +30,7 @@ YAML_TYPES = {"list": list, "dict": dict}  # of settings that are written as YAM
 TEMPLATE = re.compile(r"\{[{%#]")
 SECRET = re.compile("pass|psk|secret", re.I)  # keys of secrets in settings that are tables
 DOTS = "••••"
+UPDATES = Path("/run/mynn-desk")  # where the unit of a desk's card shows what it may see of apt
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Settings:
         own = desk_file(self.path)
         parts: dict[str, Any] = {"tab": "settings", "path": self.path.name, "saved": self.saved, "trouble": ""}
         parts |= {"languages": LANGUAGES, "own": own.name, "version": self.version, "mynn": __version__}
-        parts["updated"] = day(when) if on_card and (when := updated()) else ""
+        parts["updated"] = day(when) if on_card and (when := updated(UPDATES)) else ""
         try:
             there, values = places(self.path), read(own)
         except (RefusedError, OSError) as error:

@@ -101,12 +101,14 @@ def browser(desk: Classroom) -> Browser:
 def test_a_teacher_signs_in_and_verifies_a_pi(desk: Classroom, browser: Browser) -> None:
     """It has what the playbooks need, and a Pi's own tests. In a container's little memory, the Pi must not answer."""
     assert browser.ask("/").status_code == 401
+    root(desk, "touch /var/lib/apt/periodic/update-success-stamp")
     pi = "pi-02 ansible_host=127.0.0.1 ansible_port=1 ansible_user=pi"
     root(desk, 'echo "[pis]\n$1" >/var/lib/mynn-desk/inventory.ini; systemctl restart mynn-desk', pi)
     browser.sign_in(PASSWORD)
     until(lambda: "pi-02" in browser.ask("/").text)
     assert browser.ask("/run/verify", {}).status_code == 200
     until(lambda: "pi-02 cannot be reached over SSH" in browser.ask("/pis").text)
+    assert "It last checked for Debian’s updates on" in browser.ask("/settings").text
     assert "ssh-ed25519 " in browser.ask("/backup").text
     assert browser.ask("/backup/now").content.startswith(b"\x1f\x8b")
 

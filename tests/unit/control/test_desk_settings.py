@@ -130,10 +130,6 @@ def test_what_is_refused_says_why_and_nothing_is_written(path: Path, name: str, 
     assert desk_file(path).read_text() == OWN and not desk.saved
 
 
-def test_a_desk_on_its_card_says_when_it_checked_for_updates(path: Path) -> None:
-    assert "It last checked for Debian’s updates on" in Settings(path).draw(on_card=True)
-
-
 def test_a_table_with_secrets_is_kept_or_written_anew(path: Path) -> None:
     desk = Settings(path)
     assert desk.draw().count('placeholder="••••"') == 2
