@@ -27,8 +27,8 @@ def _of(optional: str, **required: Any) -> dict[str, Any]:
 TEXT, SIZE, TAGS = {"type": "string"}, {"type": "integer"}, {"type": "array", "items": {"type": "string"}}
 DEVICE = _of("icon", name=TEXT, description=TEXT, tags=TAGS)
 FILES = {"extract_size": SIZE, "extract_sha256": TEXT, "image_download_size": SIZE, "image_download_sha256": TEXT}
+FILES |= {"init_format": {"const": "rpi-preseed"}}  # otherwise it has no settings for the card
 ENTRY = _of("website", name=TEXT, description=TEXT, icon=TEXT, url=TEXT, release_date=TEXT, devices=TAGS, **FILES)
-ENTRY["properties"]["init_format"] = {"const": "rpi-preseed"}  # otherwise it has no settings for the card
 LIST = _of("", imager=_of("", devices={"type": "array", "items": DEVICE}), os_list={"type": "array", "items": ENTRY})
 
 
