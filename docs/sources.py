@@ -118,9 +118,14 @@ def api() -> str:
     return "\n".join(sections)
 
 
+def manifest() -> Path:
+    """Return the release's repository for Imager."""
+    return next(Path(RELEASE).glob("*.rpi-imager-manifest"))
+
+
 def link(name: str, before: str = "", text: str = "") -> str:
     """Return a link to a file of the release, which is elsewhere or in the folder above the manual."""
-    told = json.loads(next(Path(RELEASE).glob("*.rpi-imager-manifest")).read_bytes())
+    told = json.loads(manifest().read_bytes())
     below, _, _image = told["os_list"][0]["url"].rpartition("/")
     return f'<a href="{before}{below if below.startswith("http") else ".."}/{name}">{text or name}</a>'
 
@@ -130,13 +135,13 @@ def imager() -> str:
     if not RELEASE:
         newest = project.address("Homepage")
         return f"See the [newest release]({newest})." if newest else "This copy of the manual belongs to no release."
-    [manifest] = (path.name for path in Path(RELEASE).glob("*.rpi-imager-manifest"))
-    if "http" not in link(manifest):
-        return f"Double-click {link(manifest)}, which is in the folder above this manual."
-    opening = link(manifest, "rpi-imager://open?repo=", "Open these images in Imager")
+    name = manifest().name
+    if "http" not in link(name):
+        return f"Double-click {link(name)}, which is in the folder above this manual."
+    opening = link(name, "rpi-imager://open?repo=", "Open these images in Imager")
     return (
         f"**{opening}**. It asks whether to switch to this repository: choose *Switch repository*. If nothing opens, "
-        f"download {link(manifest)} and double-click it."
+        f"download {link(name)} and double-click it."
     )
 
 

@@ -138,8 +138,9 @@ def release(about: dict[str, Any], parts: Path) -> str:
         "init_format": FORMAT,
     }
     # An image of another Debian, or one during whose making the commit changed, belongs to no release.
-    made_of = sources() if about["usual"] and sources().endswith(f" {about['epoch']}") else "unknown"
-    record = {"sources": made_of, "pis": about["pis"], "entry": entry}
+    made_of = sources()
+    belongs = about["usual"] and made_of.endswith(f" {about['epoch']}")
+    record = {"sources": made_of if belongs else "unknown", "pis": about["pis"], "entry": entry}
     (parts / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     notes = string.Template((HERE / "image_notes.md").read_text(encoding="utf-8"))
     told = about | sums | sizes | {"stem": stem, "date": entry["release_date"], "packages": packages}

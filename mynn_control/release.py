@@ -103,7 +103,7 @@ def sign(folder: Path, key: Path) -> None:
 
 
 def make(project: Path, boards: Sequence[str], address: str, key: Path) -> Path:
-    """Return the folder of a new release. SystemExit: why there is none."""
+    """Make a release, and return its folder. SystemExit: there is none, and the message says why."""
     if unknown := ", ".join(board for board in boards if board not in BOARDS):
         raise SystemExit(f"There is no image of {unknown}. BOARDS can be {', '.join(BOARDS)}.")
     if not key.is_file():
