@@ -5,6 +5,7 @@ Each kernel on a Pi loads it, other kernels when they import mynn.lesson. It doe
 
 from __future__ import annotations
 
+import ast
 import builtins
 import re
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from html import escape
 from typing import Any
 
 from mynn.translation import N_, _
+from mynn.typed import plain, plain_sign
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 KINDS = {
@@ -28,10 +30,12 @@ def on(pattern: str, meaning: str) -> tuple[str, str]:
     return pattern, meaning
 
 
-# Pattern of "Name: message" → explanation. The first match counts; {} are groups of the pattern.
+# Pattern of "Name: message", and in the next line the code that is no Python → explanation.
+# The first match counts; {} are groups of the pattern.
 MEANINGS = (
     on(r"KeyboardInterrupt", "You stopped this cell. What it had done until then stays."),
-    on(r"\w+: .*ellipsis", "The three dots are still there: write something in their place, then run this again."),
+    on(r"\w+: .*ellipsis(?! \()",
+       "The three dots are still there: write something in their place, then run this again."),
     on(r"NameError: .*?'(.+?)'", "There is no {} yet: run the cells above, from the top, or look at how you spelt it."),
     on(r"IndentationError: expected", "After a line with a colon at its end, the next begins with four spaces."),
     on(r"IndentationError: unexpected indent", "The line begins with spaces that do not belong there."),
@@ -42,9 +46,17 @@ MEANINGS = (
     on(r"SyntaxError: expected ':'", "A colon is missing at the end of the line."),
     on(r"SyntaxError: .*cannot assign", "Left of = there must be a name. To compare two things, write ==."),
     on(r"SyntaxError: .*forgot a comma", "A comma or a sign such as * is missing between two things."),
+    on(r"SyntaxError: invalid char.* '(.)'", "Python does not know the sign {}."),
+    on(r"SyntaxError: invalid non-print", "The line has an invisible sign: delete its spaces, and type them again."),
+    on(r"SyntaxError: leading zeros", "A whole number does not begin with 0: write 980, not 0980."),
+    on(r"SyntaxError: .*syntax\n.*=\s*(?:#.*)?$", "Nothing stands behind the =: write your answer there."),
+    on(r"SyntaxError: .*syntax\n\w+ *= *[^\W\d]+(?: [^\W\d]+)+ *(?:#.*)?$",
+       "Words stand in quotation marks, and a number stands without words."),
     on(r"SyntaxError", "Python cannot read this line."),
     on(r"ZeroDivisionError", "Nothing can be divided by 0. Look at what stands behind the /."),
     on(r"IndexError: index (-?\d+) .* size (\d+)", "There is no place {0}: there are {1}, and the first is place 0."),
+    on(r"(?:Index|Type)Error: .*(?:only integers|indices must be int)",
+       "A place in square brackets is a whole number, such as 4: it has no quotes and no point."),
     on(r"IndexError: .*out of", "There is no such place: they are counted from 0, so the last of ten is place 9."),
     on(r"KeyError: (.*)", "There is nothing called {} in it."),
     on(r"ModuleNotFoundError: .*?'(.+?)'", "There is no module {} on this computer. Look at how you spelt it."),
@@ -71,11 +83,16 @@ MEANINGS = (
 )  # fmt: skip
 
 
+unread: dict[str, tuple[str, str]] = {}  # name → an answer that is no Python, and its explanation
+
+
 def sentence(error: BaseException, names: dict[str, Any]) -> str:
     """Return the explanation of an error. names: the notebook's variables."""
     if type(error).__module__.startswith("mynn."):
         return str(error)  # our messages are sentences already
-    text = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):
+        text = f"{type(error).__name__}: {error.msg}\n{error.text or ''}"
     matches = ((re.match(pattern, text), meaning) for pattern, meaning in MEANINGS)
     unknown = N_("Python stopped here.")
     match, meaning = next(((match, meaning) for match, meaning in matches if match), (None, unknown))
@@ -102,7 +119,31 @@ def _guess(error: BaseException, names: dict[str, Any]) -> str:
     elif isinstance(error, NameError):
         known = [*names, *dir(builtins)]
     similar = get_close_matches(str(getattr(error, "name", "")), known, 1)
+    if sign := re.match(r"invalid char.* '(.)'", str(error)):
+        similar = [meant for meant in [plain_sign(sign[1])] if meant != sign[1]]
     return " " + _("Did you mean {name}?").format(name=similar[0]) if similar else ""
+
+
+def read_answers(lines: list[str]) -> list[str]:
+    """Return a cell with its answer in Python's notation, and with dots in place of an answer that cannot be read.
+
+    An input transformer of IPython. An answer is a line "name = ..." with a check of that name below it.
+    """
+    source = "".join(lines)
+    checked = re.search(r"^check\((\w+),", source, re.MULTILINE)
+    line = re.compile(rf"^({checked[1]} *=(?!=) *)(.*?)(?= *(?:#.*)?$)", re.MULTILINE) if checked else None
+    if not (checked and line and (answer := line.search(source))):
+        return lines
+    unread.pop(checked[1], None)
+    for change in (r"\1\2", lambda answer: answer[1] + plain(answer[2]), r"\1..."):
+        cell = line.sub(change, source)
+        try:
+            ast.parse(cell)
+        except SyntaxError as error:
+            unread.setdefault(checked[1], (answer[2], sentence(error, {})))
+        else:
+            return cell.splitlines(keepends=True)
+    return lines
 
 
 def _describe(figure: Any) -> None:
@@ -113,7 +154,8 @@ def _describe(figure: Any) -> None:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Install the explanations of errors and the descriptions of plots."""
+    """Install the explanations of errors, the reader of answers, and the descriptions of plots."""
+    shell.input_transformers_post.append(read_answers)
     formatter = shell.display_formatter.ipython_display_formatter
     formatter.for_type_by_name("matplotlib.figure", "Figure", _describe)
     show = shell._showtraceback

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import linecache
 import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -13,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from mynn.explain import unread
 from mynn.lesson import done
 from mynn.lesson.notebook import in_a_notebook
 from mynn.translation import _
 
+HUGE = 10**300  # stands for all larger numbers
 CLOSE = 1e-6  # relative tolerance for numbers: allows for rounding by the computer and the student
 
 _wrong: Counter[tuple[str, ...]] = Counter()  # a task's hints -> number of wrong answers
@@ -37,14 +40,19 @@ def check(answer: Any, right: Any, *hints: str, why: str = "", within: float = 0
 
     In a notebook, the answer is recorded as a task with the variable's name.
     """
-    if answer is ...:
+    task, typed = (in_a_notebook() and _task(sys._getframe(1))) or ("", "")
+    if answer is ... and task not in unread:
         print(_("Not yet: write your answer in place of the dots, and run the cell again."))
         return
     if right is None:
         print(_("With these settings there is no right answer."))
         return
     try:
-        wrong = _asked(right, answer) if callable(right) else _compared(answer, right, within)
+        if answer is ...:
+            wrong: str | None
+            typed, wrong = unread[task]
+        else:
+            wrong = _asked(right, answer) if callable(right) else _compared(answer, right, within, typed)
     except Exception as error:  # any error in the student's code becomes a sentence
         wrong = _("this stopped with {error}.").format(error=f"{type(error).__name__}: {error}")
     if wrong is None:
@@ -55,8 +63,8 @@ def check(answer: Any, right: Any, *hints: str, why: str = "", within: float = 0
         said = " ".join(filter(None, (wrong, hint))) or _("try again.")
         # Translators: {wrong} begins with a small letter, as in "Not yet: 5 is too small."
         print(_("Not yet: {wrong}").format(wrong=said))
-    if in_a_notebook() and (task := _task(sys._getframe(1))):
-        done.answered(task[0], right=wrong is None, typed=task[1])
+    if task:
+        done.answered(task, right=wrong is None, typed=typed)
 
 
 def _task(cell: FrameType) -> tuple[str, str] | None:
@@ -81,13 +89,13 @@ def _asked(right: Callable[[Any], Any], answer: Any) -> str | None:
     return None if verdict else ""
 
 
-def _compared(answer: Any, right: Any, within: float) -> str | None:
-    """Return a sentence on how the answer differs from the right one; None if they are equal."""
+def _compared(answer: Any, right: Any, within: float, typed: str) -> str | None:
+    """Return a sentence on how the answer, of the code `typed`, differs from the right one; None if they are equal."""
     if answer is None:
         return _("it is None, which is nothing: print() shows a value but does not give it back.")
     if isinstance(right, str):
         if not isinstance(answer, str):
-            return _('{answer} is not text; write text "in quotes".').format(answer=_shown(answer))
+            return _('{answer} is not text; write text "in quotes".').format(answer=typed or _shown(answer))
         is_right = answer.strip().casefold() == right.casefold()
         return None if is_right else _("it is not “{answer}”.").format(answer=answer)
     if isinstance(answer, str):
@@ -99,11 +107,12 @@ def _compared(answer: Any, right: Any, within: float) -> str | None:
             return _("the answer is True or False.")
         return None if bool(answer) == bool(right) else _("it is not {answer}.").format(answer=answer)
     given, wanted = np.asarray(answer), np.asarray(right)
+    if given.dtype == object and isinstance(answer, int):  # such as 10**20
+        given = np.asarray(float(max(-HUGE, min(answer, HUGE))))
     if given.dtype.kind not in "biuf":
         return _("{answer} is not a number.").format(answer=_shown(answer))
-    if isinstance(answer, tuple) and len(answer) == 2 and not wanted.shape:
-        sentence = _("a comma makes two numbers of it, {0} and {1}. Write 7.5 with a point, and 1000 without a comma.")
-        return sentence.format(*map(_shown, answer))
+    if isinstance(answer, tuple) and not wanted.shape:
+        return _("a comma makes several numbers of it. Write 7.5 with a point, and 1000 without a comma.")
     if given.shape != wanted.shape:
         return _shapes(wanted.shape, given.shape)
     off = np.abs(given.astype(float) - wanted)
@@ -116,6 +125,11 @@ def _compared(answer: Any, right: Any, within: float) -> str | None:
         return _("{count} of the {all} numbers are not right.").format(count=count, all=wanted.size)
     if math.isnan(float(given)):
         return _("this is not a number (nan).")
+    if re.fullmatch(r"[1-9]\d{0,2}\.\d{3}", typed) and given < wanted:
+        sentence = _("Python reads {typed} as {answer}. Write thousands without a point.")
+        return sentence.format(typed=typed, answer=_shown(answer))
+    if 0 < wanted <= 1 and abs(given / 100 - wanted) <= allowed:
+        return _("these are percent, and the answer is a part of 1: divide by 100.")
     sentence = _("{answer} is too small.") if given < wanted else _("{answer} is too large.")
     return sentence.format(answer=_shown(answer))
 

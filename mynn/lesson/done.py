@@ -19,7 +19,7 @@ from mynn.translation import _, in_figures, lessons_folder
 
 def answered(task: str, *, right: bool, typed: str) -> None:
     """Record an answer to a task, unless it is wrong and an earlier one right. Print write errors, raise none."""
-    plain = " ".join(typed.split()).encode("ascii", "replace").decode()
+    plain = re.sub("[^ -~]", "?", " ".join(typed.split()))
     answer = Answer(right, plain[: tasks.LONGEST])
 
     def change(record: Record) -> None:

@@ -48,7 +48,7 @@ def with_answers(cells: list[Any], claims: Claims) -> list[Any]:
         result.append(cell)
         for task in claims.exercises.keys() & CHECKED.findall(cell.source):
             right = claims.exercises[task]
-            wrong = '"other"' if right.startswith('"') else f"__import__('numpy').multiply({right}, 1.5) + 1"
+            wrong = '"other"' if right.startswith('"') else f"__import__('numpy').subtract({right}, 10)"
             for name, answer in (("right", right), ("wrong", wrong)):
                 result.append(code_cell(cell.source.replace("= ...", f"= {answer}", 1), f"{task}-{name}"))
     probe = PEAK + PROBE.format(figures=[*claims.figures, f"{claims.score} or 0"], printed=claims.printed)

@@ -1,5 +1,6 @@
 """Guesses, checks, errors, networks and progress, without a browser (test_lesson_fields.py has the fields)."""
 
+import ast
 import json
 import re
 from functools import reduce
@@ -11,12 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
 from traitlets import TraitError
 
 from mynn import Examples, NetworkFileError, NeuralNetwork, mnist, tasks
-from mynn.explain import sentence
+from mynn.explain import load_ipython_extension, read_answers, sentence
 from mynn.lesson import answers, check, done, finished, guess, guess_curve, keep, my_network
 from mynn.lesson.fields import CurveField, NumberField
+from mynn.typed import plain
 from tests.support.json_values import JSON
 
 Printed = pytest.CaptureFixture[str]
@@ -91,7 +95,7 @@ RIGHT = [(np.int64(784), 784.0), (0.1 + 0.2, 0.3), ("Seven ", "seven"), ((1, 2),
 WRONG = [
     (..., 4, "write your answer in place of the dots"),
     (1 / 3, 0.3, "0.333333 is too large."),
-    ((7, 5), 7.5, "a comma makes two numbers of it, 7 and 5."),
+    ((7, 5), 7.5, "a comma makes several numbers of it."),
     (None, 4, "print() shows a value but does not give it back."),
     ("4", 4, "“4” is text; leave out the quotes."),
     (4, "four", '4 is not text; write text "in quotes".'),
@@ -99,6 +103,9 @@ WRONG = [
     ([1, 2], 4, "the answer is one number, and this is an array of shape (2,)."),
     ([1, 2, 4], [1, 2, 3], "1 of the 3 numbers are not right."),
     (float("nan"), 4, "this is not a number (nan)."),
+    (10**20, 4, "100000000000000000000 is too large."),
+    (-(10**400), 4, "is too small."),
+    (40, 0.4, "these are percent, and the answer is a part of 1: divide by 100."),
     (3, lambda answer: f"{answer} was not tried.", "3 was not tried."),
     ("a", lambda answer: answer + 1, "this stopped with TypeError"),
 ]
@@ -126,6 +133,9 @@ MISTAKES = {
     "(1": "Line 2: The bracket ( is opened, and never closed.",
     "3 4": "Line 2: Python cannot read this line.",
     "  fours": "The line begins with spaces that do not belong there.",
+    "array['4']": "A place in square brackets is a whole number, such as 4: it has no quotes and no point.",
+    "counts['4']": "A place in square brackets is a whole number",
+    "print(2 × 3)": "Line 2: Python does not know the sign ×. Did you mean *?",
     "counts[4]": "There is no such place: they are counted from 0, so the last of ten is place 9.",
     "array + np.zeros(3)": "The two arrays do not fit together: their shapes are (2,) and (3,).",
     "counts.apend(4)": "Behind the dot: a list has nothing called apend. Did you mean append?",
@@ -144,6 +154,65 @@ def test_a_mistake_is_explained_with_its_line(mistake: str, said: str) -> None:
     with pytest.raises(BaseException) as raised:
         exec(compile(f"fours = 4\n{mistake}\n", "cell", "exec"), names)
     assert said in sentence(raised.value, names)
+
+
+ANSWERS = {
+    "“both”": "both", "„both“": "both", "« both »": "both", "−0.25": -0.25, "0.5 × 1.5": 0.75, "0.5·1.5": 0.75,
+    "0.5 x 1.5": 0.75, "170 ÷ 17": 10, "170 : 17": 10, "5 %": 5, "21 s": 21, "39 700": 39700, "39’700": 39700,
+    "1.039.700": 1039700, "0980": 980, "٩٨٠": 980, "٣٩٬٧٠٠": 39700, "９８０": 980,
+}  # fmt: skip
+UNREAD = {
+    "": "Line 1: Nothing stands behind the =: write your answer there.",
+    "the school": "Line 1: Words stand in quotation marks",
+    "5²": "Line 1: Python does not know the sign ². 1st",
+    "12 30": "Line 1: Python cannot read this line.",
+    "12\7": "Line 1: The line has an invisible sign",
+}
+
+
+@pytest.fixture
+def shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A notebook's program."""
+    monkeypatch.setattr(answers, "in_a_notebook", lambda: True)
+    shell: Any = InteractiveShell(ipython_dir=str(folder), display_pub_class=CapturingDisplayPublisher)  # type: ignore[no-untyped-call]
+    load_ipython_extension(shell)
+    shell.user_ns |= {"check": check, "array": np.arange(784)}
+    return shell
+
+
+def test_an_answer_is_read_as_it_is_plainly_meant(shell: Any, folder: Path, capsys: Printed) -> None:
+    """What is Python stays, and is shown as it was typed. Where nothing can be read, there is a hint as well."""
+    said = {("array", "both"): "array is not text", ("1.000", 1000): "Python reads 1.000 as 1. Write thousands without"}
+    said |= {("1,08", 1.08): "a comma makes several numbers of it."}
+    said |= {(typed, 4): sentence for typed, sentence in UNREAD.items()} | dict.fromkeys(ANSWERS.items(), "")
+    for (typed, right), wrong in said.items():
+        cell = f"fours = {typed}   # your line\n\ncheck(fours, {right!r}, f'{{1}}st {len(typed)}')\n"
+        assert shell.run_cell(cell).success, typed
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"Not yet: {wrong}" if wrong else "Right."), typed
+        assert printed.endswith(f" 1st {len(typed)}\n" if wrong else ".\n")
+        if typed in UNREAD:
+            assert recorded(folder).tasks["fours"] == tasks.Answer(False, typed.replace("²", "?").replace("\7", "?"))
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**9), st.sampled_from("+−×·÷"), st.sampled_from("0٠०০๐０"))))
+def test_sums_with_the_signs_of_paper_mean_what_they_do_there(terms: list[tuple[int, str, str]]) -> None:
+    """In digits of any script, of which each has its zero here."""
+    paper, python = "7 %", "7"
+    for number, sign, zero in terms:
+        digits = f"{number:,}".translate({ord(str(one)): ord(zero) + one for one in range(10)})
+        paper = f"{digits} {sign} {paper}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+        python = f"{number} {dict(zip('+−×·÷', '+-**/', strict=True))[sign]} {python}"
+    assert plain(paper) == python
+
+
+@given(st.text())
+def test_a_cell_changes_only_from_what_is_no_python_to_what_is(typed: str) -> None:
+    cell = f"other = {typed}\ncheck(other, 4)\n".splitlines(keepends=True)
+    if (read := read_answers(cell)) != cell:
+        ast.parse("".join(read))
+        with pytest.raises(SyntaxError):
+            ast.parse("".join(cell))
 
 
 # A student's own network

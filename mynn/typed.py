@@ -1,0 +1,42 @@
+"""Reader of answers that are typed as on paper or on a tablet: “both”, −0.25, 0.5 × 1.5, 39 700, ٩٨٠, 5 %."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Word in a character's Unicode name → sign that Python has for it.
+SIGNS = {
+    "QUOTATION MARK": '"', "MULTIPLICATION": "*", "DOT": "*", "BULLET": "*", "ASTERISK": "*", "DIVISION": "/",
+    "SLASH": "/", "MINUS": "-", "HYPHEN": "-", "DASH": "-", "PERCENT": "%", "DECIMAL SEPARATOR": ".",
+    "THOUSANDS SEPARATOR": "",
+}  # fmt: skip
+
+
+def plain_sign(character: str) -> str:
+    """Return what Python has for a character: 5 for a 5 of any script, * for ×, or the character itself."""
+    category = unicodedata.category(character)
+    if category == "Nd":
+        return str(unicodedata.decimal(character))
+    if category in ("Cf", "Zs"):  # invisible, or a space
+        return " " if category == "Zs" else ""
+    if character.isascii() or category[0] not in "PS":
+        return character
+    narrow = unicodedata.normalize("NFKC", character)  # of a wide +, as Japanese keyboards have it
+    name = unicodedata.name(character, "")
+    return narrow if narrow.isascii() else next((sign for word, sign in SIGNS.items() if word in name), character)
+
+
+def plain(text: str) -> str:
+    """Return an answer in Python's notation, as far as it can be told. The result need not be Python."""
+    text = re.sub(r"(?<=\d)['’](?=\d{3})", "", text)  # 39’700, as in Switzerland
+    text = "".join(map(plain_sign, text)).strip()
+    if quoted := re.fullmatch(r'"([^"\\]*)"', text):
+        return f'"{quoted[1].strip()}"'
+    groups = r"(?<![\w.,])\d{1,3}(?:(?: \d{3})+|(?:\.\d{3}){2,})(?!\w)"
+    text = re.sub(groups, lambda number: re.sub("[ .]", "", number[0]), text)
+    text = re.sub(r"(?<![\w.])0+(?=\d)", "", text)
+    text = re.sub(r"(?<=\d) ?[xX] ?(?=\d)", " * ", text)
+    text = re.sub(r"^([\d.]+) ?: ?([\d.]+)$", r"\1 / \2", text)
+    unit = re.fullmatch(r"(.*\d) ?(\D+)", text)
+    return unit[1] if unit and (unit[2] in ("%", "°") or unit[2].isalpha()) else text
