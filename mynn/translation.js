@@ -28,5 +28,28 @@ export function inFigures(number, places) {
   return figures.replace(/^(-?\d),(\d{3})(?![\d,])/, "$1$2").replaceAll(",", "\u202f").replace(".", ","); // 1234,5
 }
 
+const marksSwapped = (figures) => figures.replace(/[.,]/g, (mark) => (mark === "." ? "," : "."));
+
+// A script's ten digits stand side by side in Unicode, from the 0 on.
+function digitOf(character) {
+  let zero = character.codePointAt(0);
+  while (/\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero -= 1;
+  return (character.codePointAt(0) - zero) % 10;
+}
+
+/** What a typed number can mean, first as the language writes it: "1.500 %" is 1500 in German, and 1.5 or 1500 in English. */
+export function numbersIn(text, code = language) {
+  const figures = text
+    .replace(/\p{Nd}/gu, digitOf)
+    .replace(/(\d)[\s'’٬](?=\d{3}(?!\d))/g, "$1") // 1 500
+    .replace(/[\s%٪\p{L}]+$/u, "")
+    .replace(/^\s*[−–]/, "-")
+    .trim();
+  const ways = code === "en" ? [figures, marksSwapped(figures)] : [marksSwapped(figures), figures]; // as in English
+  const possible = ways.filter((way) => /^[+-]?(\d+|[1-9]\d{0,2}(,\d{3})+)(\.\d*)?$/.test(way));
+  const isSure = figures.includes(new Intl.NumberFormat(code).format(12345)[2]); // the language's mark of thousands
+  return [...new Set(possible.map((way) => Number(way.replaceAll(",", ""))))].slice(0, isSure ? 1 : 2);
+}
+
 /** Corrects the English article in a sentence about a digit: "an 8". */
 export const withArticle = (sentence) => (isEnglish ? sentence.replaceAll(/\b([Aa]) 8\b/g, "$1n 8") : sentence);

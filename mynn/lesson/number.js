@@ -1,7 +1,7 @@
 // The browser's part of NumberField (fields.py): an input for a number.
 
 import { add, addButton, leave, leaveByEscape } from "../live.js";
-import { _, inFigures, language } from "../translation.js";
+import { _, inFigures, language, numbersIn } from "../translation.js";
 
 function render({ model, el }) {
   const [low, high, unit] = ["low", "high", "unit"].map((name) => model.get(name));
@@ -38,13 +38,16 @@ function render({ model, el }) {
   };
 
   function enter() {
-    const text = entry.value.replace("%", "").replaceAll(/\s/g, "").replace(",", "."); // 12.5, 12,5 or 97 %
-    const number = text === "" ? NaN : Number(text);
-    if (!Number.isFinite(number) || number < low || number > high) {
-      says.textContent = _("Please enter a number from {low} to {high}.", range);
-      entry.select();
-      return;
-    }
+    const possible = numbersIn(entry.value).filter((number) => low <= number && number <= high);
+    if (possible.length === 1) return take(possible[0]);
+    const asked = _("Which of them do you mean?");
+    says.textContent = possible.length ? asked : _("Please enter a number from {low} to {high}.", range);
+    for (const number of possible)
+      addButton(says, { className: "mynn-guess-button", textContent: inFigures(number) }, () => take(number));
+    entry.select();
+  }
+
+  function take(number) {
     model.set("value", number);
     model.save_changes();
     show();

@@ -5,7 +5,7 @@ import { Network, RULES, strongest } from "./network.js";
 import { eye, paint } from "./paper.js";
 import { $, showTrouble, write } from "./shared.js";
 import { redToBlue, use } from "./try.js";
-import { _, inFigures, ngettext, withArticle } from "./translation.js";
+import { _, inFigures, ngettext, numbersIn, withArticle } from "./translation.js";
 
 const DIGITS = { step: 1, slow: 1, fast: 250 }; // between two updates of the display
 const PAUSE = 700; // milliseconds between two digits, when slow
@@ -31,7 +31,9 @@ const cells = Array.from({ length: 10 }, (_, digit) => {
   return Array.from({ length: 4 }, () => add(row, "td"));
 });
 showState();
+guessed();
 
+$("guess").addEventListener("input", guessed);
 $("choices").addEventListener("submit", (event) => {
   event.preventDefault();
   clearTimeout(timer);
@@ -52,6 +54,7 @@ $("anew").addEventListener("click", () => {
   worker.terminate();
   [worker, way, busy, mine] = [null, "", false, null];
   $("guess").value = "";
+  guessed();
   $("progress").hidden = true;
   write($("result"), "");
   use(null);
@@ -59,6 +62,15 @@ $("anew").addEventListener("click", () => {
   $("guess").focus();
 });
 $("mine").addEventListener("change", () => use($("mine").checked ? mine : null));
+
+// The guess, if it is a number from 0 to 100. If not, the browser asks for that before it submits the form.
+function guessed() {
+  const [low, high] = [0, 100];
+  const guess = numbersIn($("guess").value).find((number) => low <= number && number <= high);
+  const asked = _("Please enter a number from {low} to {high}.", { low, high });
+  $("guess").setCustomValidity(guess === undefined ? asked : "");
+  return guess;
+}
 
 function begin() {
   worker = new Worker("worker.js", { type: "module" });
@@ -117,7 +129,7 @@ function inWords(trained, points, ended) {
       ? _("After {tested} it recognised {percent} of 100 new ones.", places)
       : _("Before that it recognised {percent} of 100 new ones.", places),
   ];
-  const guess = $("guess").value;
+  const guess = inFigures(guessed());
   if (ended) sentences.push(_("You guessed {guess}. Full speed goes through all of them again.", { guess }));
   return sentences.join(" ");
 }
@@ -150,7 +162,7 @@ function showCurve(points, round) {
   });
   addSvg(curve, "text", { x: LEFT, y: HEIGHT - 6 }, "0");
   addSvg(curve, "text", { x: x(most), y: HEIGHT - 6, "text-anchor": "end" }, _("{count} digits", { count: inFigures(most) }));
-  const guess = Number($("guess").value) / 100;
+  const guess = guessed() / 100;
   addSvg(curve, "line", { class: "guess", x1: LEFT, x2: x(most), y1: y(guess), y2: y(guess) });
   const isAbove = guess > points.at(-1)[1]; // above the curve's end
   const place = { x: x(most), y: y(guess) + (isAbove ? -6 : 16), "text-anchor": "end" };

@@ -65,7 +65,7 @@ def save(page: Page) -> None:
 def test_a_guess_is_checked_shown_beside_the_result_and_kept(page: Page) -> None:
     """When the cell is run again, and when the page is reloaded."""
     field, says = page.get_by_label(PERCENT), page.locator(".mynn-guess", has_text=PERCENT).locator(".mynn-guess-says")
-    for entered in ("", "many", "101", "-1", "1e400"):
+    for entered in ("", "many", "101", "-1", "1e400", "1,000"):
         field.fill(entered)
         field.press("Enter")
         expect(says).to_have_text("Please enter a number from 0 to 100.")

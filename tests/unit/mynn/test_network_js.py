@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ ATTEMPT = """(source) => {
 @pytest.fixture(scope="module")
 def page(chromium: None, browser_page: Page) -> Page:
     """An empty page that has the modules, as `ours`."""
-    import_modules(browser_page, "network.js", "distort.js", "frame.js", "paper.js")
+    import_modules(browser_page, "network.js", "distort.js", "frame.js", "paper.js", "translation.js")
     browser_page.evaluate(f"() => {{ {OURS} Object.assign(ours, {{networkOf, rowsOf}}) }}")
     return browser_page
 
@@ -251,3 +252,33 @@ def test_a_drawing_in_which_nothing_can_be_seen_is_refused(page: Page, kind: str
 def test_a_doubtful_answer_says_so(page: Page, four: float, seven: float, sentence: str) -> None:
     outputs = [0.01] * 4 + [four] + [0.01] * 2 + [seven] + [0.01] * 2
     assert page.evaluate("(outputs) => ours.inWords(outputs, [1])", outputs) == sentence
+
+
+READ = "([text, code]) => ours.numbersIn(text, code)"
+MARKS = {"en": ",.", "de": ".,", "es": ".,", "fr": "\N{NARROW NO-BREAK SPACE},"}  # of thousands, and of decimals
+
+
+@many
+@drawn(st.decimals(0, 10**7, places=2), st.sampled_from([*MARKS]), st.sampled_from("0٠०０"))
+def test_a_number_is_read_as_the_language_writes_it_in_any_digits(
+    page: Page, number: Decimal, code: str, zero: str
+) -> None:
+    signs = {ord(str(one)): chr(ord(zero) + one) for one in range(10)} | dict(
+        zip(map(ord, ",."), MARKS[code], strict=True)
+    )
+    assert page.evaluate(READ, [f"{number:,} %".translate(signs), code]) == [float(number)]
+
+
+def test_a_number_that_can_be_read_in_two_ways_has_both(page: Page) -> None:
+    """In English, German and French."""
+    for text, *readings in (
+        ("1,000", [1000], [1, 1000], [1, 1000]),
+        ("1.000", [1, 1000], [1000], [1000, 1]),
+        *(
+            (text, [number])
+            for text, number in (("9,5", 9.5), ("−0.25", -0.25), ("0,980 s", 0.98), ("60’000 Ziffern", 60000))
+        ),
+        *((text, []) for text in ("", "many", "12 30", "1e5", "1,00,0", "²", ".")),
+    ):
+        found = [page.evaluate(READ, [text, code]) for code in ("en", "de", "fr")]
+        assert found == (readings if len(readings) == 3 else readings * 3), text

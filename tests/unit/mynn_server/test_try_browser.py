@@ -193,7 +193,7 @@ def test_a_network_is_taught_by_single_digits_slowly_and_at_full_speed(page: Pag
     press(one, way)
     expect(guess).to_be_focused()  # it is asked for first
     expect(page.locator("#progress")).to_be_hidden()
-    page.keyboard.type("80")
+    page.keyboard.type("80,5")
     press(one, way)
     expect(result).to_have_text(
         re.compile(r"It has learnt from 1 digit. Before that it recognised [\d.]+ of 100 new ones.")
@@ -211,7 +211,7 @@ def test_a_network_is_taught_by_single_digits_slowly_and_at_full_speed(page: Pag
     expect(one).to_be_focused()
     press(page.get_by_role("button", name="Full speed"), way)
     expect(result).to_contain_text("It has learnt from 2,000 digits.")
-    expect(result).to_contain_text("You guessed 80.")
+    expect(result).to_contain_text("You guessed 80.5.")
     found = re.search(r"After 2,000 it recognised ([\d.]+) of 100", result.inner_text())
     assert found and float(found[1]) > 65
     expect(page.locator("#curve")).to_have_attribute("aria-label", f"{found[1]} of 100 after 2,000 digits")
@@ -313,7 +313,7 @@ def test_what_was_taught_and_drawn_is_kept_for_the_lessons(
             choose(page.locator("#labels"), digit, way)
         expect(page.locator("#labelled")).to_have_text("That is a 7. 2 drawings to keep.")
         focus(page.get_by_label("Guess first"), way)
-        page.keyboard.type("80")
+        page.keyboard.type("80,5")
         press(page.get_by_role("button", name="Full speed"), way)
         expect(page.locator("#result")).to_contain_text("It has learnt from 2,000 digits.")
         keep, kept = page.get_by_role("button", name="Keep on the Pi"), page.locator("#kept")
