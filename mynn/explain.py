@@ -34,8 +34,7 @@ def on(pattern: str, meaning: str) -> tuple[str, str]:
 # The first match counts; {} are groups of the pattern.
 MEANINGS = (
     on(r"KeyboardInterrupt", "You stopped this cell. What it had done until then stays."),
-    on(r"\w+: .*ellipsis(?! \()",
-       "The three dots are still there: write something in their place, then run this again."),
+    on(r".*ellipsis(?! \()", "The three dots are still there: write something in their place, then run this again."),
     on(r"NameError: .*?'(.+?)'", "There is no {} yet: run the cells above, from the top, or look at how you spelt it."),
     on(r"IndentationError: expected", "After a line with a colon at its end, the next begins with four spaces."),
     on(r"IndentationError: unexpected indent", "The line begins with spaces that do not belong there."),
@@ -50,13 +49,11 @@ MEANINGS = (
     on(r"SyntaxError: invalid non-print", "The line has an invisible sign: delete its spaces, and type them again."),
     on(r"SyntaxError: leading zeros", "A whole number does not begin with 0: write 980, not 0980."),
     on(r"SyntaxError: .*syntax\n.*=\s*(?:#.*)?$", "Nothing stands behind the =: write your answer there."),
-    on(r"SyntaxError: .*syntax\n\w+ *= *[^\W\d]+(?: [^\W\d]+)+ *(?:#.*)?$",
-       "Words stand in quotation marks, and a number stands without words."),
+    on(r"SyntaxError: .*syntax\n.*= *[^\W\d]+( [^\W\d]+)+ *(#|$)", "Words stand in quotation marks, numbers do not."),
     on(r"SyntaxError", "Python cannot read this line."),
     on(r"ZeroDivisionError", "Nothing can be divided by 0. Look at what stands behind the /."),
     on(r"IndexError: index (-?\d+) .* size (\d+)", "There is no place {0}: there are {1}, and the first is place 0."),
-    on(r"(?:Index|Type)Error: .*(?:only integers|indices must be int)",
-       "A place in square brackets is a whole number, such as 4: it has no quotes and no point."),
+    on(r".*Error: .*(only integers|indices must be)", "A place in square brackets is a whole number, without quotes."),
     on(r"IndexError: .*out of", "There is no such place: they are counted from 0, so the last of ten is place 9."),
     on(r"KeyError: (.*)", "There is nothing called {} in it."),
     on(r"ModuleNotFoundError: .*?'(.+?)'", "There is no module {} on this computer. Look at how you spelt it."),
@@ -131,16 +128,17 @@ def read_answers(lines: list[str]) -> list[str]:
     """
     source = "".join(lines)
     checked = re.search(r"^check\((\w+),", source, re.MULTILINE)
-    line = re.compile(rf"^({checked[1]} *=(?!=) *)(.*?)(?= *(?:#.*)?$)", re.MULTILINE) if checked else None
-    if not (checked and line and (answer := line.search(source))):
+    name = checked[1] if checked else ""
+    line = re.compile(rf"^({name} *=(?!=) *)(.*?)(?= *(?:#.*)?$)", re.MULTILINE)
+    if not (name and (answer := line.search(source))):
         return lines
-    unread.pop(checked[1], None)
+    unread.pop(name, None)
     for change in (r"\1\2", lambda answer: answer[1] + plain(answer[2]), r"\1..."):
         cell = line.sub(change, source)
         try:
             ast.parse(cell)
         except SyntaxError as error:
-            unread.setdefault(checked[1], (answer[2], sentence(error, {})))
+            unread.setdefault(name, (answer[2], sentence(error, {})))
         else:
             return cell.splitlines(keepends=True)
     return lines

@@ -1,12 +1,14 @@
 """Progress file of a pupil: `my_progress.json` beside the notebooks.
 
     {"version": 2,
-     "lessons": {"part2_mnist_data_set": {"finished": "2026-11-27T10:00:00", "score": 0.81, "seconds": 240}},
+     "lessons": {"part2_mnist_data_set": {"finished": "2026-11-27T10:00:00", "score": 0.81, "seconds": 240,
+                                          "tested": 10000}},
      "tasks": {"fours": {"right": true, "typed": "counts[4]"}}}
 
-`finished`: time when the lesson was last run to its end. `score`: best so far, 0 to 1, or null. `seconds`: computing
-time of its program until then, or null. A task has the name of the variable that its cell checks. A lesson's tasks are
-those of its original notebook. Version 1, of mynn-pi 0.1.0, had no tasks.
+`finished`: time when the lesson was last run to its end. `score`: best so far, 0 to 1, or null. `tested`: the number of
+digits that it is a score of, or null. `seconds`: computing time of its program until then, or null. A task has the name
+of the variable that its cell checks. A lesson's tasks are those of its original notebook. Version 1, of mynn-pi 0.1.0,
+had no tasks.
 
 Always read the file with `parse`, since pupils can write anything into it. Nothing here loads numpy: the notebook
 server uses it, too.
@@ -20,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 FILE = "my_progress.json"
-LARGEST = 32 * 1024  # most bytes; the fullest record takes 31,000
+LARGEST = 32 * 1024  # most bytes; the fullest record takes 32,500
 MOST = 70  # most tasks, and most lessons
 LONGEST = 100  # most characters of a typed answer
 VERSION = 2
@@ -32,18 +34,19 @@ TYPED = re.compile(rf"[ -~]{{0,{LONGEST}}}")  # no invisible characters, none th
 
 @dataclass(frozen=True)
 class Finished:
-    """Completion of a lesson: time of its last complete run, best score, 0 to 1, and computing time in seconds."""
+    """Completion of a lesson: time of its last complete run, best score, 0 to 1, computing time, and digits tested."""
 
     finished: str
     score: float | None = None
     seconds: int | None = None
+    tested: int | None = None
 
     def __post_init__(self) -> None:
         """Validate the fields."""
         number = isinstance(self.score, int | float) and not isinstance(self.score, bool) and 0 <= self.score <= 1
-        seconds = self.seconds is None or (type(self.seconds) is int and 0 <= self.seconds < 1e6)
-        if not (WHEN.fullmatch(self.finished) and (self.score is None or number) and seconds):
-            raise ValueError("when, a score from 0 to 1, and whole seconds")
+        whole = all(one is None or (type(one) is int and 0 <= one < 1e6) for one in (self.seconds, self.tested))
+        if not (WHEN.fullmatch(self.finished) and (self.score is None or number) and whole):
+            raise ValueError("when, a score from 0 to 1, whole seconds and digits")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from mynn.lesson import done
 from mynn.lesson.notebook import in_a_notebook
 from mynn.translation import _
 
-HUGE = 10**300  # stands for all larger numbers
+HUGE = 10**300  # stands for all larger numbers, which numpy has not
 CLOSE = 1e-6  # relative tolerance for numbers: allows for rounding by the computer and the student
 
 _wrong: Counter[tuple[str, ...]] = Counter()  # a task's hints -> number of wrong answers
@@ -106,9 +106,8 @@ def _compared(answer: Any, right: Any, within: float, typed: str) -> str | None:
         if not isinstance(answer, bool | np.bool_):
             return _("the answer is True or False.")
         return None if bool(answer) == bool(right) else _("it is not {answer}.").format(answer=answer)
-    given, wanted = np.asarray(answer), np.asarray(right)
-    if given.dtype == object and isinstance(answer, int):  # such as 10**20
-        given = np.asarray(float(max(-HUGE, min(answer, HUGE))))
+    given = np.asarray(float(max(-HUGE, min(answer, HUGE))) if isinstance(answer, int) else answer)
+    wanted = np.asarray(right)
     if given.dtype.kind not in "biuf":
         return _("{answer} is not a number.").format(answer=_shown(answer))
     if isinstance(answer, tuple) and not wanted.shape:

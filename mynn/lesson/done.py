@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from datetime import datetime
 from pathlib import Path
 
@@ -30,10 +30,10 @@ def answered(task: str, *, right: bool, typed: str) -> None:
     _write_down(change)
 
 
-def finished(stem: str, score: float | None = None) -> None:
+def finished(stem: str, score: float | None = None, of: Sized | None = None) -> None:
     """Record that the lesson `stem` was run to its end, show how many tasks are right, and link the next lesson.
 
-    `score` is the fraction recognised, 0 to 1; the best one is kept. An error in writing is printed, not raised.
+    `score` is the fraction recognised, 0 to 1, of the digits `of`; the best is kept. An error in writing is printed.
     """
     if not tasks.STEM.fullmatch(stem):
         raise ValueError(f"{stem!r} is not the name of a lesson: it may have only the letters a to z, digits and _")
@@ -41,15 +41,18 @@ def finished(stem: str, score: float | None = None) -> None:
 
     def change(record: Record) -> None:
         before = record.lessons.get(stem)
-        scores = [float(one) for one in (score, before.score if before else None) if one is not None]
-        record.lessons[stem] = Finished(now, max(scores, default=None), round(time.process_time()))
+        scores = [(score, len(of or ()))] + ([(before.score, before.tested or 0)] if before else [])
+        known = [(tested > 0, float(one), tested) for one, tested in scores if one is not None]
+        _, best, tested = max(known, default=(False, None, None))  # one that says of what comes first
+        record.lessons[stem] = Finished(now, best, round(time.process_time()), tested or None)
 
     record = _write_down(change)
     said = [_("**Well done: you have reached the end of this lesson.**"), *_tasks_in_words(record, stem)]
-    best = record.lessons[stem].score
-    if best is not None:
-        part = in_figures(f"{best:.1%}".replace("%", " %"))
-        said.append(_("At best, {part} of the test digits were recognised.").format(part=part))
+    best = record.lessons[stem]
+    if best.score is not None and best.tested:
+        part, count = in_figures(f"{best.score:.1%}".replace("%", " %")), in_figures(f"{best.tested:,}")
+        # Translators: {count} may be 1.
+        said.append(_("At best, {part} of {count} digits were recognised.").format(part=part, count=count))
     if following := next_lesson(stem, Path(lessons_folder(Path()))):
         said.append(_("The next one: [{title}]({file})").format(title=following[1], file=following[0]))
     show_markdown(" ".join(said))

@@ -151,8 +151,10 @@ function standing({ tasks, right, tried, end, done }) {
   // Translators: stands after "3 of 4 tasks, "
   words.push(tried && _("{tried} not right yet", { tried }));
   if (end && end.score !== null) {
-    // Translators: stands after "✓ Done, " or "3 of 4 tasks, "
-    words.push(_("{percent} % of the test digits recognised", { percent: inFigures(100 * end.score, 1) }));
+    const places = { percent: inFigures(100 * end.score, 1), count: end.tested && inFigures(end.tested) };
+    // Translators: stands after "✓ Done, " or "3 of 4 tasks, ". {count} may be 1.
+    const ofSome = _("{percent} % of {count} digits recognised", places);
+    words.push(end.tested ? ofSome : _("{percent} % recognised", places));
   }
   return make("span", { class: done ? "done" : "" }, words.filter(Boolean).join(", "));
 }

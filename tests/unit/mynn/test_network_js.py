@@ -274,11 +274,8 @@ def test_a_number_that_can_be_read_in_two_ways_has_both(page: Page) -> None:
     for text, *readings in (
         ("1,000", [1000], [1, 1000], [1, 1000]),
         ("1.000", [1, 1000], [1000], [1000, 1]),
-        *(
-            (text, [number])
-            for text, number in (("9,5", 9.5), ("−0.25", -0.25), ("0,980 s", 0.98), ("60’000 Ziffern", 60000))
-        ),
+        ("9,5", [9.5]), ("−0.25", [-0.25]), ("0,980 s", [0.98]), ("60’000 Ziffern", [60000]),
         *((text, []) for text in ("", "many", "12 30", "1e5", "1,00,0", "²", ".")),
-    ):
+    ):  # fmt: skip
         found = [page.evaluate(READ, [text, code]) for code in ("en", "de", "fr")]
         assert found == (readings if len(readings) == 3 else readings * 3), text

@@ -29,7 +29,7 @@ GERMAN: dict[str | tuple[str, str], str | tuple[str, str]] = {
     "{answer} is too small.": "{answer} ist zu klein.",
     "You guessed {guess}. It is {answer}.": "Du hast {guess} geraten. Es sind {answer}.",
     "**Well done: you have reached the end of this lesson.**": "**Gut gemacht: Das ist das Ende.**",
-    "At best, {part} of the test digits were recognised.": "Am besten wurden {part} der Testziffern erkannt.",
+    "At best, {part} of {count} digits were recognised.": "Am besten wurden {part} von {count} Ziffern erkannt.",
     "Line {line}: {sentence}": "Zeile {line}: {sentence}",
     "The sign {0} does not go between {1} and {2}.": "Zwischen {1} und {2} passt kein {0}.",
     "a whole number": "ganze Zahl",
@@ -68,13 +68,13 @@ def test_a_check_a_guess_and_the_end_of_a_lesson_are_in_the_language(capsys: Pri
     many = guess("Wie viele?", 0, 20_000, "%")
     many._field = SimpleNamespace(value=30.5)
     many.beside(12_345.6)
-    finished("part1", 0.938)
+    finished("part1", 0.938, of=range(23))
     assert capsys.readouterr().out.splitlines() == [
         "Noch nicht: 7.5 ist zu klein. Noch einer?",
         "Richtig. 7 und 1 sind 8.",
         "Wie viele?",
         "Wie viele? Du hast 30,5 % geraten. Es sind 12\N{NARROW NO-BREAK SPACE}345,6 %.",
-        "**Gut gemacht: Das ist das Ende.** Am besten wurden 93,8\N{NO-BREAK SPACE}% der Testziffern erkannt.",
+        "**Gut gemacht: Das ist das Ende.** Am besten wurden 93,8\N{NO-BREAK SPACE}% von 23 Ziffern erkannt.",
     ]
 
 

@@ -109,10 +109,11 @@ def test_cards_are_shown_in_order_and_one_click_puts_a_missing_lesson_back(
 
 
 def test_a_card_says_how_many_of_its_tasks_are_right(page: Page, server: Server) -> None:
-    end, right, wrong = tasks.Finished("2026-11-27T10:00:00", 0.81), tasks.Answer(True, "4"), tasks.Answer(False, "3")
+    end = tasks.Finished("2026-11-27T10:00:00", 0.81, tested=23)
+    right, wrong = tasks.Answer(True, "4"), tasks.Answer(False, "3")
     for seven, words in (
-        (wrong, "1 of 2 tasks, 1 not right yet, 81.0 % of the test digits recognised"),
-        (right, "✓ Done, 81.0 % of the test digits recognised"),
+        (wrong, "1 of 2 tasks, 1 not right yet, 81.0 % of 23 digits recognised"),
+        (right, "✓ Done, 81.0 % of 23 digits recognised"),
     ):
         record = tasks.Record({Path(THIRD).stem: end}, {"fours": right, "sevens": seven})
         path = write(server, tasks.FILE, record.text())

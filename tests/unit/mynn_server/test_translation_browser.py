@@ -259,7 +259,7 @@ def test_the_start_page_and_help(page: Page, server: Server) -> None:
     server.student().open_notebook(LESSON)
     sign_in(page, server.url, PASSWORD)
     expect(page.locator(".runs")).to_be_visible()
-    expect(page.locator(".done")).to_contain_text("⟦93,8 % of the test digits recognised")
+    expect(page.locator(".done")).to_contain_text("⟦93,8 % recognised")
     assert_translated_and_whole(page, "start")
     page.goto(f"{server.url}/start/help.html")
     assert_translated_and_whole(page, "help")
