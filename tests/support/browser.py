@@ -33,6 +33,7 @@ READING = "part2_neural_network_mnist_data.ipynb"
 TURNING = "part3_mnist_data_set_with_rotations.ipynb"
 MINUTES = 60_000  # milliseconds, for Playwright
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+SMALL_SCREENS: list[ViewportSize] = [{"width": 390, "height": 844}, {"width": 820, "height": 1180}]
 # Firefox reaches this computer only: anything else goes to a proxy that is not there.
 PROXY: dict[str, str | int] = {"type": 1, "http": "127.0.0.1", "http_port": 9, "ssl": "127.0.0.1", "ssl_port": 9}
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
@@ -149,6 +150,26 @@ RESTS = """() => {
   window.places = window.still < 15 ? String(places) : "";
   return !window.places;
 }"""
+
+SHIFTS = """window.shift = 0;
+const add = (one) => (window.shift += one.hadRecentInput ? 0 : one.value);
+new PerformanceObserver((list) => list.getEntries().forEach(add)).observe({ type: "layout-shift", buffered: true });"""
+
+
+def layout_shift(page: Page, shown: str) -> float:
+    """Load a page again, on a phone and a tablet, until something is shown; return how much moved on the way.
+
+    It is what Chromium calls cumulative layout shift. Above 0.1, people notice it.
+    """
+    page.add_init_script(SHIFTS)
+    shifts = []
+    for screen in SMALL_SCREENS:
+        page.set_viewport_size(screen)
+        page.reload()
+        expect(page.locator(shown).first).to_be_visible()
+        page.wait_for_function(RESTS)
+        shifts.append(float(page.evaluate("window.shift")))
+    return max(shifts)
 
 
 def decoded(code: Locator) -> str:

@@ -5,6 +5,7 @@ import { addButton } from "./live.js";
 import { seen } from "./paper.js";
 import { addKeep, ask } from "./pi.js";
 import { $, rove, write } from "./shared.js";
+import { forget, isBetween, isList, store, stored } from "./stored.js";
 import { taught } from "./teach.js";
 import { ours } from "./together.js";
 import { pad } from "./try.js";
@@ -13,21 +14,33 @@ import { _, ngettext, withArticle } from "./translation.js";
 const MOST = 500; // drawings per request, as in try_page.py
 const NOTHING = _("There is nothing to keep yet: teach a network, or draw digits and press what they are.");
 
-const drawings = new Map(); // labels by pixels
+const isPixel = (text) => /^\d{1,3}$/.test(text) && text < 256;
+const isPixels = (text) => isList(text.split(","), isPixel) && text.split(",").length === 784;
+const isDrawing = ([pixels, digit]) => isPixels(pixels) && Number.isInteger(digit) && isBetween(digit, 0, 9);
+const drawings = new Map(stored("drawings", (all) => isList(all, isDrawing), () => [...drawings]) ?? []); // labels by pixels
 
 for (let digit = 0; digit < 10; digit++) addButton($("labels"), { textContent: digit }, () => label(digit));
 rove($("labels"));
 addKeep(send);
+showCount();
+if (!store()) write($("stays"), _("This browser stores nothing: what you teach and draw is gone when this page is loaded again."));
+$("afresh").addEventListener("click", () => {
+  if (confirm(_("Throw away all that you have taught, drawn and climbed on this page? What is on the Pi stays."))) forget();
+});
+
+function showCount(said = "") {
+  const count = ngettext("{count} drawing to keep.", "{count} drawings to keep.", drawings.size);
+  write($("labelled"), drawings.size ? `${said} ${count}`.trim() : "");
+}
 
 // Label the current drawing with a digit.
 function label(digit) {
   const pixels = seen(pad.strokes());
   if (!pixels) return write($("labelled"), _("Draw a digit first, then press what it is."));
   drawings.set(pixels.join(), digit);
-  const count = ngettext("{count} drawing to keep.", "{count} drawings to keep.", drawings.size);
-  const said = withArticle(_("That is a {digit}.", { digit }));
-  write($("labelled"), `${said} ${count}`);
+  showCount(withArticle(_("That is a {digit}.", { digit })));
   pad.clear();
+  store();
   pad.sheet.focus({ preventScroll: true }); // ready for the next drawing
 }
 
@@ -42,7 +55,7 @@ async function send() {
     await ask("keep");
     if (some.length) sentences.push(await ask("drawings", some.map(([pixels, digit]) => `${digit},${pixels}\n`).join("")));
     some.forEach(([pixels]) => drawings.delete(pixels));
-    write($("labelled"), "");
+    showCount();
     if (network) sentences.push(await ask(`network?rate=${network.learningRate}&rule=${network.rule}`, sent(network)));
   } catch (error) {
     sentences.push(error.message);

@@ -15,10 +15,10 @@ export function showTrouble(sentence) {
   $("trouble").scrollIntoView({ block: "nearest" });
 }
 
-// Add the drawing pad with its buttons and keys. It calls `show` with all strokes.
-export function addPad(show) {
+// Add the drawing pad with its buttons and keys, and with `strokes`. It calls `show` with all strokes.
+export function addPad(show, strokes = []) {
   const later = calmly(show);
-  const pad = paper($("pad"), [], later, later);
+  const pad = paper($("pad"), strokes, later, later);
   $("pad").prepend(pad.sheet);
   pad.addTools($("tools"));
   pad.sheet.addEventListener("keydown", (event) => pad.key(event) && event.preventDefault());

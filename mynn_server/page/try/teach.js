@@ -4,6 +4,7 @@ import { add, addSvg } from "./live.js";
 import { Network, RULES, strongest } from "./network.js";
 import { eye, paint } from "./paper.js";
 import { $, showTrouble, write } from "./shared.js";
+import { asText, asWeights, isBetween, isList, store, stored } from "./stored.js";
 import { redToBlue, use } from "./try.js";
 import { _, inFigures, ngettext, numbersIn, withArticle } from "./translation.js";
 
@@ -18,12 +19,19 @@ let busy = false; // waiting for the worker's answer
 let timer;
 let chosen; // settings of this network
 let mine = null; // the network so far
+let [trained, points] = [0, []]; // of this network, as in worker.js
+const rungs = [...$("ladder").querySelectorAll("[data-rounds]")];
+const isRung = (part) => part === null || isBetween(part, 0, 1);
+const isLadder = (parts) => isList(parts, isRung) && parts.length === rungs.length;
+const climbed = stored("climbed", isLadder, () => climbed) ?? rungs.map(() => null);
+let before = stored("taught", isTaught, () => (mine ? asStored() : before)); // until the worker has it
 let words = ""; // progress, as sentences
 export const taught = () => mine;
 
 // Translators: three rules for learning, in a list to choose from. In the lessons' code these are their names.
 const RULE_NAMES = { book: _("book"), gradient: _("gradient"), "cross-entropy": _("cross-entropy") };
 RULES.forEach((rule) => add($("rule"), "option", { value: rule, textContent: RULE_NAMES[rule] }));
+const percent = (part) => inFigures(100 * part, 1);
 const showDigit = eye($("moment-digit"), _("the digit that it has just learnt from"));
 const cells = Array.from({ length: 10 }, (_, digit) => {
   const row = add($("numbers").tBodies[0], "tr");
@@ -32,6 +40,8 @@ const cells = Array.from({ length: 10 }, (_, digit) => {
 });
 showState();
 guessed();
+showClimbed();
+if (before) resume();
 
 $("guess").addEventListener("input", guessed);
 $("choices").addEventListener("submit", (event) => {
@@ -52,7 +62,7 @@ $("stop").addEventListener("click", () => {
 $("anew").addEventListener("click", () => {
   clearTimeout(timer);
   worker.terminate();
-  [worker, way, busy, mine] = [null, "", false, null];
+  [worker, way, busy, mine, before] = [null, "", false, null, null];
   $("guess").value = "";
   guessed();
   $("progress").hidden = true;
@@ -72,19 +82,43 @@ function guessed() {
   return guess;
 }
 
-function begin() {
+function begin(before) {
   worker = new Worker("worker.js", { type: "module" });
   worker.onmessage = ({ data }) => show(data);
   worker.onerror = () => show({ trouble: _("this browser cannot do it") });
   const [hiddenNodes, learningRate] = ["hidden-nodes", "learning-rate"].map((id) => Number($(id).value));
   chosen = { hiddenNodes, learningRate, rule: $("rule").value, turned: $("turned").checked };
   write($("result"), _("The digits are on their way."));
-  ask({ begin: chosen });
+  ask({ begin: { ...chosen, before } });
 }
+
+// --- over a reload
+
+function asStored() {
+  return { ...chosen, guess: Number($("guess").value), trained, points, weights: asText(mine.weights()) };
+}
+
+function isTaught({ hiddenNodes, learningRate, rule, turned, guess, trained, points, weights }) {
+  const isPoint = ([tested, part]) => Number.isInteger(tested) && isBetween(tested, 0, trained) && isBetween(part, 0, 1);
+  const { wih } = Network.from(asWeights(weights), learningRate, rule); // an error if they are something else
+  const isChosen = hiddenNodes === wih.length && isBetween(learningRate, 0.001, 1) && typeof turned === "boolean";
+  const isCounted = Number.isSafeInteger(trained) && points.length > 0 && isList(points, isPoint);
+  return isChosen && isBetween(hiddenNodes, 1, 200) && isBetween(guess, 0, 100) && isCounted;
+}
+
+function resume() {
+  const fields = { "hidden-nodes": "hiddenNodes", "learning-rate": "learningRate", rule: "rule", guess: "guess" };
+  Object.entries(fields).forEach(([id, name]) => ($(id).value = before[name]));
+  $("turned").checked = before.turned;
+  const { trained, points, weights } = before;
+  begin({ trained, points, weights: asWeights(weights) });
+}
+
+// --- training
 
 function ask(more) {
   busy = true;
-  worker.postMessage({ ...more, go: DIGITS[way] });
+  worker.postMessage({ ...more, go: DIGITS[way] ?? 0 });
 }
 
 function showState() {
@@ -97,13 +131,14 @@ function showState() {
 }
 
 // Show the worker's result, and go on.
-function show({ trouble, network, trained, points, moment, round }) {
+function show({ trouble, network, moment, round, ...done }) {
   busy = false;
   if (trouble) {
     showTrouble(_("No network can be taught: {reason}. Reload this page.", { reason: trouble }));
     way = "";
     return showState();
   }
+  ({ trained, points } = done);
   const ended = trained % round === 0;
   if (ended || way === "step") way = "";
   if (way === "fast") ask(); // the worker trains while this is shown
@@ -111,16 +146,17 @@ function show({ trouble, network, trained, points, moment, round }) {
   mine = Network.of(network);
   $("progress").hidden = false;
   if ($("mine").checked) use(mine);
-  if (way !== "fast" || !isStill) showMoment(moment, trained);
-  showCurve(points, round);
+  if (moment && (way !== "fast" || !isStill)) showMoment(moment);
+  showCurve(round);
   showWeights();
-  showRungs(points, round);
-  words = inWords(trained, points, ended);
+  climb(round);
+  words = inWords(ended);
   write($("result"), way ? "" : words); // read aloud only at the end
+  if (!way) store();
   showState();
 }
 
-function inWords(trained, points, ended) {
+function inWords(ended) {
   const [tested, part] = points.at(-1);
   const places = { digits: inFigures(trained), tested: inFigures(tested), percent: percent(part) };
   const sentences = [
@@ -134,10 +170,8 @@ function inWords(trained, points, ended) {
   return sentences.join(" ");
 }
 
-const percent = (part) => inFigures(100 * part, 1);
-
 // Show the last digit that the network was trained on, and its numbers.
-function showMoment({ label, pixels, outputs, targets, then }, trained) {
+function showMoment({ label, pixels, outputs, targets, then }) {
   showDigit(pixels);
   const places = { number: inFigures(trained), digit: label, answer: strongest(outputs) };
   $("moment-title").textContent = withArticle(_("Digit {number} is a {digit}: it said {answer}", places));
@@ -149,7 +183,7 @@ function showMoment({ label, pixels, outputs, targets, then }, trained) {
 }
 
 // Plot the share of recognised test digits against the number of digits trained on, and the guess.
-function showCurve(points, round) {
+function showCurve(round) {
   const curve = $("curve");
   const last = points.at(-1)[0];
   const most = [round / 100, round / 10].find((width) => last <= width) ?? round * Math.ceil(last / round);
@@ -185,10 +219,15 @@ function showWeights() {
   });
 }
 
-// Show this network's scores on those rungs of the ladder that have its settings.
-function showRungs(points, round) {
-  for (const row of $("ladder").querySelectorAll("[data-rounds]")) {
-    const reached = points.find(([tested]) => tested === row.dataset.rounds * round);
-    if (reached && row.dataset.settings === JSON.stringify(chosen)) row.cells[2].textContent = `✓ ${percent(reached[1])}`;
-  }
+// Note this network's scores on those rungs of the ladder that have its settings.
+function climb(round) {
+  rungs.forEach(({ dataset }, place) => {
+    const reached = points.find(([tested]) => tested === dataset.rounds * round);
+    if (reached && dataset.settings === JSON.stringify(chosen)) climbed[place] = reached[1];
+  });
+  showClimbed();
+}
+
+function showClimbed() {
+  rungs.forEach(({ cells }, place) => (cells[2].textContent = climbed[place] === null ? "" : `✓ ${percent(climbed[place])}`));
 }

@@ -24,9 +24,13 @@ self.onmessage = async ({ data: { begin, go } }) => {
   try {
     const [training, testing] = await digits;
     if (begin) {
-      network = new Network(SIDE * SIDE, begin.hiddenNodes, 10, begin.learningRate, begin.rule);
-      turns = begin.turned ? TURNS.length : 1;
-      [trained, points] = [0, [[0, score(network, testing)]]];
+      const { hiddenNodes, learningRate, rule, turned, before } = begin; // before: of a network to go on with
+      network = before
+        ? Network.from(Float64Array.from(before.weights), learningRate, rule)
+        : new Network(SIDE * SIDE, hiddenNodes, 10, learningRate, rule);
+      turns = turned ? TURNS.length : 1;
+      trained = before?.trained ?? 0;
+      points = before?.points ?? [[0, score(network, testing)]];
     }
     let moment = null;
     const round = turns * training.length;

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from mynn import NeuralNetwork, read_csv
 from mynn_server.try_files import FILES
-from tests.support.browser import FIREFOX, assert_accessible, open_browser, open_firefox, touch
+from tests.support.browser import FIREFOX, assert_accessible, layout_shift, open_browser, open_firefox, touch
 from tests.support.jupyter_server import Server, run_server
 from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, SCREENS, drag, focus, keys_of, press
 from tests.support.try_page import fewer_digits, keep_and_sign_in, serving
+
+# A network of one hidden node, as stored.js stores it.
+TAUGHT = {
+    **{"hiddenNodes": 1, "learningRate": 0.1, "rule": "book", "turned": False, "guess": 80},
+    **{"trained": 20, "points": [[0, 0.1], [20, 0.2]], "weights": base64.b64encode(bytes(3176)).decode()},
+}
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +167,71 @@ def test_it_answers_while_a_stroke_grows_and_the_paper_stays_where_it_is(page: P
     page.mouse.up()
     entries = page.evaluate("performance.getEntries().map((entry) => entry.encodedBodySize ?? 0)")
     assert 60_000 < sum(entries) < 200_000  # bytes until here, network included
+
+
+def test_nothing_moves_while_the_page_appears(page: Page) -> None:
+    assert layout_shift(page, ".node") < 0.1
+
+
+def test_what_was_taught_drawn_and_climbed_outlasts_a_reload_until_one_begins_afresh(page: Page) -> None:
+    page.set_viewport_size(SCREENS["phone"])
+    expect(page.locator("#stays")).to_contain_text("Until you close this tab")
+    draw(page, 7, "phone")
+    choose(page.locator("#labels"), 7, "phone")
+    draw(page, 4, "phone")
+    page.get_by_label("Learning rate").fill("0.1")
+    page.get_by_label("Guess first").fill("80")
+    press(page.get_by_role("button", name="Full speed"), "phone")
+    result, bars, yours = page.locator("#result"), page.locator("#bars"), page.locator("#ladder td:last-child").first
+    expect(result).to_contain_text("It has learnt from 2,000 digits.")
+    expect(bars).to_contain_text("0.")
+    before = [part.inner_text() for part in (result, bars, yours)]
+    assert before[2].startswith("✓")
+    for _ in range(2):
+        page.reload()
+        expect(result).to_have_text(before[0])
+        assert [part.inner_text() for part in (result, bars, yours)] == before
+    expect(page.locator("#labelled")).to_have_text("1 drawing to keep.")
+    press(page.get_by_role("button", name="One digit"), "phone")
+    expect(result).to_contain_text("It has learnt from 2,001 digits.")
+
+    page.once("dialog", lambda dialog: dialog.accept())
+    with page.expect_navigation():
+        press(page.get_by_role("button", name="Begin afresh"), "phone")
+    expect(page.locator(".node")).to_have_count(50)
+    assert [result.inner_text(), yours.inner_text(), page.locator("#labelled").inner_text()] == ["", "", ""]
+    expect(page.locator("#says")).to_have_text("Draw a digit on the white square.")
+    expect(page.get_by_label("Guess first")).to_have_value("")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "a poem",
+        "null",
+        {"version": 0, "climbed": [0.9] * 5},  # of an older page
+        {"climbed": [0.9] * 4},
+        {"climbed": ["<img>"] * 5},
+        {"drawings": [["0," * 783 + "256", 4]]},
+        {"drawings": [["0," * 783 + "0", "4"]]},
+        {"strokes": [[[1, 2, 3]]]},
+        {"strokes": [[]]},
+        {"strokes": 7},
+        {"taught": {**TAUGHT, "rule": "none"}},
+        {"taught": {**TAUGHT, "hiddenNodes": 2}},
+        {"taught": {**TAUGHT, "points": []}},
+        {"taught": {**TAUGHT, "weights": base64.b64encode(b"\xff" * 3176).decode()}},  # they are no numbers
+    ],
+)
+def test_what_is_stored_in_another_form_is_dropped(page: Page, found: str | dict[str, Any]) -> None:
+    text = found if isinstance(found, str) else json.dumps({"version": 1, **found})
+    page.evaluate("addEventListener('pagehide', () => sessionStorage.setItem('mynn-try', window.found))")
+    page.evaluate("text => (window.found = text)", text)
+    page.reload()
+    expect(page.locator(".node")).to_have_count(50)
+    expect(page.locator("#says")).to_have_text("Draw a digit on the white square.")
+    shown = (page.locator(part) for part in ("#result", "#labelled", "#ladder td:last-child"))
+    assert [part.first.inner_text() for part in shown] == ["", "", ""]
 
 
 def cut_off(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
