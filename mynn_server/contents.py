@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 from tornado.web import HTTPError
 
 from mynn.files import replacing
+from mynn.outline import NOT_AS_EXPECTED
 from mynn.translation import N_, _
 from mynn_server import output_store
 from mynn_server.settings import LARGEST_REQUEST
@@ -70,6 +71,8 @@ class Contents(AsyncLargeFileManager):
         path = path.strip("/")
         async with self._lock:
             version = self._version(path)
+            if model.get("type") == "notebook" and version:
+                await self._fill_outputs(model, path)
             # On a poor Wi-Fi, a page may miss the answer to its own save.
             is_its_own = page and self._saved.get(path) == (version, page)
             if version not in ("", made_from) and not is_its_own:
@@ -78,6 +81,17 @@ class Contents(AsyncLargeFileManager):
             self._saved[path] = self._version(path), page
             output_store.forget_saved(kernel, model)
             return {**saved, "hash": self._saved[path][0], "hash_algorithm": self.hash_algorithm}
+
+    async def _fill_outputs(self, model: dict[str, Any], path: str) -> None:
+        """Give cells without outputs those of the saved file. A page that is left has no room for them."""
+        with suppress(HTTPError, *NOT_AS_EXPECTED):
+            cells = {one["id"]: one for one in model["content"]["cells"] if "outputs" not in one}
+            codes = [one for one in cells.values() if one["cell_type"] == "code"]
+            for one in codes:
+                one |= {"outputs": [], "execution_count": None}
+            for saved in (await self.get(path, type="notebook"))["content"]["cells"] if codes else []:
+                if saved["cell_type"] == "code" and cells.get(saved["id"]) in codes:
+                    cells[saved["id"]] |= {name: saved[name] for name in ("outputs", "execution_count")}
 
     def _version(self, path: str) -> str:
         """Return a file's hash, which identifies its version; empty if it is missing."""

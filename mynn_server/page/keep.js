@@ -1,16 +1,26 @@
 // Plugin for Jupyter's pages that prevents lost work. Each save names the version that it was made from. If another page
 // has saved the file meanwhile, the server keeps both (contents.py), and this page says so. The server also sends
 // outputs that were missed while the page was closed or offline, and why the kernel died (output_store.py).
+//
+// A save follows a few seconds after each change, and waits until the Pi answers. What is typed after that is sent when
+// the page is left, and kept in the browser, too: if the Pi does not get it, the lesson's next page sends it.
 
-import { addLine, ask } from "./plugins.js";
+import { onReturn, whenHere } from "./connection.js";
+import { addLine, allowed, ask, ours } from "./plugins.js";
 import { _ } from "./translation.js";
 
 const EVERY = 1500; // milliseconds between two requests
+const QUIET = 3000; // milliseconds between the last change and its save
+const SHARE = 10; // on a slow Pi, saves take a tenth of the time
+const KEPT = "mynn-kept "; // in localStorage, before a path: what was typed last, as a save
 const PAGE = crypto.getRandomValues(new Uint32Array(4)).join("-");
 const wait = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
 const nameOf = (path) => path.split("/").pop();
 let latest; // identifies the latest call of `follow`
 let died = ""; // why the kernel died, if it did
+const versions = new Map(); // by path: where this page saves, and the version there
+const unsaved = new Map(); // by context: the timer of its next save. What was changed during a save counts as unsaved
+let took = 0; // milliseconds of the last save
 
 /** Show a sentence across the top of the page, once. */
 function tell(text) {
@@ -30,15 +40,55 @@ async function explain(why) {
   if (isNews) tell(why);
 }
 
+function saveSoon(context) {
+  if (context.model.readOnly) return;
+  clearTimeout(unsaved.get(context));
+  unsaved.set(context, setTimeout(() => context.save().catch(() => {}), Math.max(QUIET, SHARE * took)));
+}
+
+/** As the page is left, send what is unsaved by a request that outlives the page; keep it until the Pi has it. */
+function leave(context) {
+  const known = versions.get(context.path);
+  if (!unsaved.has(context) || !known) return;
+  const content = context.model.toJSON();
+  for (const cell of content.cells) { // such a request has room for 64 kB: the server has the outputs (contents.py)
+    delete cell.outputs;
+    delete cell.execution_count;
+  }
+  const body = JSON.stringify({ type: "notebook", format: "json", content, made_from: known.hash, page: PAGE });
+  const key = KEPT + known.path;
+  try {
+    localStorage.setItem(key, body);
+  } catch {
+    // the browser has no room: the request may still arrive
+  }
+  const address = ours(`../api/contents/${known.path.split("/").map(encodeURIComponent).join("/")}`);
+  fetch(address, { method: "PUT", keepalive: true, headers: allowed(), body })
+    .then((answer) => answer.ok && localStorage.removeItem(key))
+    .catch(() => {});
+}
+
+/** Send what a page has kept as it was left, unless the Pi has it. */
+async function bringBack(context, save) {
+  const { path } = context;
+  const kept = JSON.parse(localStorage.getItem(KEPT + path));
+  const typed = ({ cells }) => JSON.stringify(cells.map((cell) => [cell.cell_type, cell.source]));
+  if (kept && typed(kept.content) !== typed(context.model.toJSON())) {
+    const there = (await save(path, kept)).path;
+    if (there === path) await context.revert();
+    else tell(_("What you typed last, in this browser, is saved as “{ours}”: “{theirs}” has changed since. Both are on the start page.", { ours: nameOf(there), theirs: nameOf(path) }));
+  }
+  localStorage.removeItem(KEPT + path);
+}
+
 /** Let each save name the version that it was made from. JupyterLab's own check for conflicts then finds nothing. */
-function guard(contents, kernelOf) {
-  const versions = new Map(); // by path: where this page saves, and the version there
+function guard(contents, contextOf) {
   const get = contents.get.bind(contents);
   const save = contents.save.bind(contents);
   contents.get = async (path, options) => {
     const known = versions.get(path);
     if (options?.content === false && known) {
-      const model = await get(known.path, { ...options, hash: false });
+      const model = await whenHere(() => get(known.path, { ...options, hash: false }));
       return { ...model, path, name: nameOf(path), hash: known.hash };
     }
     const model = await get(path, options);
@@ -48,7 +98,22 @@ function guard(contents, kernelOf) {
   contents.save = async (path, options) => {
     const known = versions.get(path);
     if (!known) return save(path, options);
-    const model = await save(known.path, { ...options, made_from: known.hash, page: PAGE, kernel: kernelOf(path) });
+    const context = contextOf(path);
+    let begun;
+    const send = () => {
+      clearTimeout(unsaved.get(context));
+      unsaved.delete(context);
+      begun = Date.now();
+      const kernel = context?.sessionContext.session?.kernel?.id;
+      const content = context?.model.toJSON() ?? options.content; // as it is now: the Pi may have been away for long
+      return save(known.path, { ...options, content, made_from: known.hash, page: PAGE, kernel });
+    };
+    const model = await whenHere(send).catch((error) => {
+      if (context) unsaved.set(context, 0);
+      throw error; // which Jupyter shows
+    });
+    took = Date.now() - begun;
+    localStorage.removeItem(KEPT + known.path);
     const there = model.serverPath ?? model.path;
     versions.set(path, { path: there, hash: model.hash });
     if (there !== known.path) {
@@ -101,19 +166,32 @@ async function follow(context) {
   if (isNews) context.save().catch(() => {}); // Jupyter shows the error
 }
 
+/** Go on after the Pi was away. If it was switched off, it has forgotten the lesson's program. */
+async function resume({ sessionContext }, sessions) {
+  await sessions.refreshRunning();
+  const kernel = sessionContext.session?.kernel;
+  if (kernel) return kernel.reconnect();
+  await sessionContext.startKernel();
+  tell(_("The Pi was switched off meanwhile, so what your cells have computed is forgotten. What you have written is still here. Run it from the top."));
+}
+
 export const plugin = {
   id: "mynn:keep",
   autoStart: true,
   activate: (app) => {
     const contexts = new Set();
-    const kernelOf = (path) =>
-      [...contexts].find((context) => context.path === path)?.sessionContext.session?.kernel?.id;
-    guard(app.serviceManager.contents, kernelOf);
+    const { contents, sessions } = app.serviceManager;
+    const save = contents.save.bind(contents);
+    guard(contents, (path) => [...contexts].find((context) => context.path === path));
+    addEventListener("pagehide", () => contexts.forEach(leave));
+    onReturn(() => contexts.forEach((context) => resume(context, sessions)));
     const look = async () => {
       const context = app.shell.currentWidget?.context;
       if (!context?.model?.cells || contexts.has(context)) return;
       contexts.add(context);
       await context.ready;
+      await bringBack(context, save).catch(() => {}); // the next page tries again
+      context.model.contentChanged.connect(() => saveSoon(context));
       context.sessionContext.connectionStatusChanged.connect((_session, status) => {
         if (status === "connected") follow(context);
       });

@@ -5,6 +5,9 @@ const PATIENCE = 60_000; // milliseconds
 /** Return the address of one of the start page's files or answers. */
 export const ours = (name) => new URL(name, import.meta.url).href;
 
+/** Return the header that a request which changes something needs. */
+export const allowed = () => ({ "X-XSRFToken": /(?:^|; )_xsrf=([^;]+)/.exec(document.cookie)?.[1] ?? "" });
+
 /** Fetch an answer as JSON; null if the Pi does not answer. */
 export async function ask(name) {
   try {

@@ -21,22 +21,38 @@ class Page:
     def __init__(self, contents: Contents, number: int) -> None:
         self.contents, self.number = contents, number
         self.path, self.version, self.knows = "lesson.txt", None, set[str]()
+        self.kept: list[tuple[str, str | None, str]] = []  # in the browser: what was not yet saved as the page was left
 
     async def open(self, known: dict[str, set[str]]) -> None:
         with suppress(HTTPError):  # nobody has saved it yet
             model = await self.contents.get("lesson.txt", require_hash=True)
             self.path, self.version, self.knows = "lesson.txt", model["hash"], set(known[model["content"]])
 
+    def leave(self, text: str, known: dict[str, set[str]]) -> None:
+        """Lose the request that a page sends as it is left."""
+        self.knows.add(text)
+        known[text] = set(self.knows)
+        self.kept = [(text, self.version, self.path)]
+
+    async def bring_back(self) -> None:
+        for text, version, path in self.kept:
+            model = {"type": "file", "format": "text", "content": text, "made_from": version, "page": self.number}
+            await self.contents.save(model, path)
+        self.kept = []
+
     async def save(self, text: str, known: dict[str, set[str]], is_heard: bool) -> None:
         self.knows.add(text)
         known[text] = set(self.knows)
         model = {"type": "file", "format": "text", "content": text, "made_from": self.version, "page": self.number}
+        self.kept = []
         answer = await self.contents.save(model, self.path)
         if is_heard:
             self.path, self.version = answer["path"], answer["hash"]
 
 
-STEPS = st.lists(st.tuples(PAGES, st.sampled_from(["open", "save", "lose the answer", "save at once"])), max_size=12)
+STEPS = st.lists(
+    st.tuples(PAGES, st.sampled_from(["open", "save", "lose the answer", "save at once", "leave"])), max_size=12
+)
 
 
 async def play(folder: Path, steps: list[tuple[int, str]]) -> None:
@@ -44,11 +60,16 @@ async def play(folder: Path, steps: list[tuple[int, str]]) -> None:
     pages, known = [Page(contents, number) for number in range(3)], dict[str, set[str]]()
     for step, (number, what) in enumerate(steps):
         if what == "open":
+            await pages[number].bring_back()
             await pages[number].open(known)
+        elif what == "leave":
+            pages[number].leave(str(step), known)
         elif what == "save at once":
             await asyncio.gather(*(page.save(f"{step} {page.number}", known, True) for page in pages))
         else:
             await pages[number].save(str(step), known, what == "save")
+    for page in pages:
+        await page.bring_back()
     kept = [known[path.read_text()] for path in folder.glob("*.txt")]
     assert set().union(*kept) == known.keys()
 
