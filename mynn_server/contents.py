@@ -76,7 +76,8 @@ class Contents(AsyncLargeFileManager):
             # On a poor Wi-Fi, a page may miss the answer to its own save.
             is_its_own = page and self._saved.get(path) == (version, page)
             if version not in ("", made_from) and not is_its_own:
-                path = await self._other_name(path)
+                # Translators: a file name, so without : / or quotation marks.
+                path = await self._other_name(path, _("{name} (from another page, {time})"))
             saved = await super().save(model, path)
             self._saved[path] = self._version(path), page
             output_store.forget_saved(kernel, model)
@@ -101,12 +102,16 @@ class Contents(AsyncLargeFileManager):
         with place.open("rb") as file:
             return hashlib.file_digest(file, self.hash_algorithm).hexdigest()
 
-    async def _other_name(self, path: str) -> str:
-        """Return an unused path in the same folder, with the time in its name."""
+    async def put_aside(self, path: str) -> None:
+        """Rename a file into the folder that the start page lists, with the date in its name."""
+        name = path.rpartition("/")[2]
+        await self.rename_file(path, await self._other_name(name, "{name} ({date})"))
+
+    async def _other_name(self, path: str, wording: str) -> str:
+        """Return an unused path in the same folder, with the time or date in its name."""
         folder, _slash, name = path.rpartition("/")
         stem, dot, ending = name.rpartition(".") if "." in name else (name, "", "")
-        # Translators: a file name, so without : / or quotation marks.
-        other = _("{name} (from another page, {time})").format(name=stem[:50], time=time.strftime("%H.%M"))
+        other = wording.format(name=stem[:50], time=time.strftime("%H.%M"), date=time.strftime("%Y-%m-%d"))
         name = f"{other}{dot}{ending}"
         name = await self.increment_filename(name, folder, insert=" ")
         return f"{folder}/{name}".strip("/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 from traitlets.config import Config
@@ -40,8 +41,10 @@ def sign_in(c: Config, credentials: Credentials) -> None:
     c.ServerApp.cookie_secret = credentials.cookie_secret
     c.ServerApp.identity_provider_class = "mynn_server.sign_in.Students"
     c.ServerApp.extra_template_paths = [str(FOLDER)]  # login.html
+    c.ServerApp.jinja_template_vars = {"pi": socket.gethostname()}
     c.IdentityProvider.token = ""
     c.IdentityProvider.login_handler_class = "mynn_server.sign_in.SignIn"
+    c.IdentityProvider.logout_handler_class = "mynn_server.sign_in.SignOut"
     c.PasswordIdentityProvider.hashed_password = credentials.hashed.decode()
     c.PasswordIdentityProvider.password_required = True
     c.PasswordIdentityProvider.allow_password_change = False

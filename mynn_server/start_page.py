@@ -6,13 +6,15 @@ REST API.
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import re
+import socket
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import JupyterHandler
@@ -21,7 +23,7 @@ from tornado.web import HTTPError, authenticated
 from mynn import tasks
 from mynn.outline import NOT_AS_EXPECTED, outline
 from mynn.translation import LANGUAGES, _, language, lessons_folder
-from mynn_server.contents import card_full
+from mynn_server.contents import Contents, card_full
 from mynn_server.kernel_manager import running
 from mynn_server.language import choose, is_ours
 from mynn_server.linux import SHORT, memory, memory_of, read_regular
@@ -68,6 +70,14 @@ def own_files(folder: Path, lessons: set[str]) -> list[dict[str, Any]]:
     return sorted(files, key=lambda file: (order.index(file["kind"]), file["name"].lower()))[:MOST_FILES]
 
 
+def is_changed(own: Path, lesson: Path) -> bool:
+    """Return whether a student's lesson is there, and differs from the untouched one."""
+    try:
+        return own.is_file() and not filecmp.cmp(own, lesson)
+    except OSError:
+        return False
+
+
 class Status(JupyterHandler):
     """Handler for all that the page shows. Requests do not count as use, so an idle server still ends."""
 
@@ -90,6 +100,7 @@ class Status(JupyterHandler):
                 "name": name,
                 "picture": picture if picture in FILES else "pictures/lesson.svg",
                 "there": (self.folder / name).is_file(),
+                "changed": is_changed(self.folder / name, self.lessons / name),
                 "done": standing.done,
             }
             lessons.append({**asdict(lesson), **asdict(standing), **seen})
@@ -108,6 +119,7 @@ class Status(JupyterHandler):
                 "memory": memory() | {"short": SHORT},
                 "trouble": card_full(self.folder),
                 "message": message(self.message_file),
+                "pi": socket.gethostname(),
                 "language": language(),
                 "languages": LANGUAGES,
             }
@@ -119,10 +131,12 @@ class Lesson(Status):
 
     @authenticated
     async def post(self) -> None:
-        """Save an untouched copy, unless the name is taken."""
+        """Save an untouched copy. If the name is taken, the student may want to begin afresh: put that file aside."""
         name, place = sent(self, "name"), lessons_folder(self.lessons)
         if name not in [f"{place}{stem}.ipynb" for stem in outline(self.lessons / place)]:
             raise HTTPError(404, _("There is no such lesson."))
+        if sent(self, "afresh") and os.path.lexists(self.folder / name):
+            await cast(Contents, self.contents_manager).put_aside(name)
         if os.path.lexists(self.folder / name):
             raise HTTPError(409, _("This lesson is there already."))
         if place:

@@ -34,7 +34,11 @@ async function explain(why) {
   died = why;
   for (let tenths = 0; isNews && tenths < 20; tenths++) {
     const dialog = document.querySelector(".jp-Dialog .jp-Dialog-body");
-    if (dialog) return void (dialog.textContent = why);
+    if (dialog) {
+      const header = document.querySelector(".jp-Dialog .jp-Dialog-header");
+      if (header?.firstChild) header.firstChild.textContent = _("Stopped");
+      return void (dialog.textContent = why);
+    }
     await wait(100);
   }
   if (isNews) tell(why);

@@ -196,9 +196,17 @@ function card(lesson, program, next) {
         lesson.there
           ? link(word, `../notebooks/${escaped(lesson.name)}`, `mynn-${lesson.name}`, "button open", label)
           : button(_("Put it back"), "", () => demand("lesson", "POST", { name: lesson.name })),
+        lesson.changed && button(_("Begin afresh"), "", () => beginAfresh(lesson, program)),
       ),
     ),
   );
+}
+
+/** After a confirmation, put the lesson as it is among the pupil's files, and an untouched one in its place. */
+async function beginAfresh({ name }, program) {
+  if (!confirm(_("Begin this lesson afresh? Your own stays: it is among your files then, with today’s date in its name."))) return;
+  if (program) await ask(`../api/sessions/${escaped(program.session)}`, "DELETE");
+  await demand("lesson", "POST", { name, afresh: true });
 }
 
 function entry({ name, kind, size }, program) {
@@ -229,6 +237,7 @@ function showList(list, facts, element) {
 
 function show(status) {
   showTrouble(status.trouble);
+  $("pi").textContent = status.pi;
   showMemory(status.memory);
   showMessage(status.message);
   showLanguages(status);

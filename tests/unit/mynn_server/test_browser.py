@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,11 @@ def page(browser: BrowserContext, failures: list[str], server: Server) -> Page:
     assert_accessible(page)
     expect(page.get_by_role("textbox")).to_be_focused()
     page.keyboard.type("mooncake8")
+    page.get_by_label("Show the password").check()
+    expect(page.locator("input[name=password]")).to_have_attribute("type", "text")
+    expect(page.locator("#pi")).to_have_text(socket.gethostname())
+    assert_accessible(page)
+    page.locator("input[name=password]").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_have_text("That is not this Pi’s password: it is on the label.")
     assert_accessible(page)
@@ -103,6 +109,7 @@ def test_cards_are_shown_in_order_and_one_click_puts_a_missing_lesson_back(
     page.set_viewport_size(DESKTOP)
     assert failures == []
     missing = page.locator(".lesson").nth(1)
+    expect(page.locator("#pi")).to_have_text(socket.gethostname())
     missing.get_by_role("button", name="Put it back").click()
     expect(missing.get_by_role("link", name="Start")).to_be_visible()
     (server.home / "notebooks" / THIRD).unlink()
@@ -342,7 +349,10 @@ def test_in_a_new_notebook_an_error_is_explained_and_its_traceback_is_folded(
     expect(page.get_by_role("button", name="End")).to_have_count(0)
 
 
-def test_after_the_session_ends_the_page_asks_for_the_password(page: Page) -> None:
+def test_after_the_session_ends_the_page_asks_for_the_password(page: Page, server: Server) -> None:
+    page.get_by_role("link", name="Sign out").click()
+    expect(page.locator("input[name=password]")).to_be_visible()
+    sign_in(page, server.url, PASSWORD)
     page.context.clear_cookies()
     page.get_by_role("button", name="New notebook").click()
     expect(page.locator("input[name=password]")).to_be_visible()

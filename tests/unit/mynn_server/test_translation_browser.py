@@ -36,7 +36,7 @@ Pad(NeuralNetwork(784, 20, 10, 0.1))
 """,
     "print('this is folded')",
 ]
-NAMES = "#files a, #language"  # of files that are there at the start, and of languages; all others are marked
+NAMES = "#pi, #files a, #language"  # of the Pi, its files at the start, and languages; all others are marked
 
 # Returns what is read outside of the marks, in the order of the page.
 UNTRANSLATED = """([root, names]) => {
