@@ -78,7 +78,8 @@ async function bringBack(context, save) {
   const kept = JSON.parse(localStorage.getItem(KEPT + path));
   const typed = ({ cells }) => JSON.stringify(cells.map((cell) => [cell.cell_type, cell.source]));
   if (kept && typed(kept.content) !== typed(context.model.toJSON())) {
-    const there = (await save(path, kept)).path;
+    const model = await save(path, kept);
+    const there = model.serverPath ?? model.path;
     if (there === path) await context.revert();
     else tell(_("What you typed last, in this browser, is saved as “{ours}”: “{theirs}” has changed since. Both are on the start page.", { ours: nameOf(there), theirs: nameOf(path) }));
   }
