@@ -5,6 +5,7 @@ centre of mass is the middle of 28 x 28). A network knows nothing else. Four ste
 decide whether ink is dark or light; remove the paper with its shadows; find the digit; scale and centre it,
 with a thicker pen if it is thin. A 28 x 28 picture whose digit has that size and place already is not scaled. Grey
 edges stay grey throughout. (docs/develop/measurements-network.md: how well networks read seven styles of pictures.)
+A sheet with several digits is cut into them first.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ BARS_SIDE = 18  # pixels: their bars fit into this one
 BAR = 0.4  # fraction of the fullest row's ink from which a row is part of a bar
 THINNEST = 1.75  # pixels: the pens of 95 % of MNIST are thicker
 WORKING_SIDE = 200  # pixels: larger pictures are shrunk first, for less grain and less time
+SHEET_SIDE = 400  # pixels: the same for a sheet with several digits
 MOST_PIXELS = 16_000_000  # 64 MB of memory as a PNG; a larger JPEG is decoded at a smaller size
 
 CONTRAST = 20  # least difference between ink and paper, of 255 levels
@@ -34,6 +36,10 @@ OUTSTANDING = 8  # least ratio of that difference to the paper's grain (its stan
 FAINTEST = 0.25  # fraction of the strongest ink from which a pixel belongs to the digit
 SMALLEST = 20  # pixels: least area of a digit's largest piece, after shrinking
 PIECES = 12  # most pieces of a digit, since a pen leaves gaps; more are dirt
+MOST_DIGITS = 40  # on a sheet; more things are text, or a pattern
+REACH = 0.25  # fraction of a digit's size: no stroke of it is farther from the others
+
+Box = tuple[float, float, float, float]  # left, top, right and bottom, as fractions of the picture's width and height
 
 _NOTHING = N_("no digit can be seen in this picture; draw one, dark on light paper, with paper all around it")
 
@@ -72,25 +78,25 @@ def frame(grey: ArrayLike) -> Bytes:
 
     Ink is the rarer of dark and light. Raise DataError if nothing stands out.
     """
-    brightness = np.asarray(grey, np.float64)
-    if brightness.ndim != 2 or not brightness.size or not np.isfinite(brightness).all():
-        sentence = _("a picture must be an array of brightness values, (height, width), not {shape}")
-        raise DataError(sentence.format(shape=brightness.shape))
-    ink = _without_paper(_shrunk(brightness, WORKING_SIDE))  # (height, width), smaller
-    smooth = ndimage.gaussian_filter(ink, 1.0)  # grain is finer than a pen
-    paper, low = np.quantile(smooth, (0.25, 0.08))  # at least a quarter of a picture is paper
-    grain = (paper - low) / 0.73  # standard deviation: 0.73 is the distance of these quantiles in a normal distribution
-    strongest = smooth.max() - paper
-    if strongest < max(CONTRAST, OUTSTANDING * grain):
-        raise DataError(_(_NOTHING))
+    ink, dark = _inked(grey, WORKING_SIDE)
+    ink = np.where(_digit(dark), ink, 0.0)
+    return _as_pixels(ink) if ink.shape == (SIDE, SIDE) and _is_framed(ink) else _placed(_cropped(ink))
 
-    faintest = max(FAINTEST * strongest, 4 * grain)
-    digit = _digit(smooth > paper + faintest)  # (height, width), True in the digit
-    ink = np.where(digit & (ink > paper + 0.5 * faintest), ink - paper, 0.0)
-    if ink.shape == (SIDE, SIDE) and _is_framed(ink):
-        return _as_pixels(ink)
-    rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
-    return _placed(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+
+def cut(grey: ArrayLike) -> list[tuple[Box, Bytes]]:
+    """Return the digits on a sheet, in the order of reading: where each is, and it as `frame` returns it.
+
+    Raise DataError if nothing stands out, or too much.
+    """
+    ink, dark = _inked(grey, SHEET_SIDE)
+    pieces = ndimage.label(dark, np.ones((3, 3)))[0]
+    height, width = ink.shape
+    found = []
+    for numbers, (top, left), (bottom, right) in _digits(pieces):
+        place = np.s_[top:bottom, left:right]
+        digit = np.where(np.isin(pieces[place], numbers), ink[place], 0.0)
+        found.append(((left / width, top / height, right / width, bottom / height), _placed(_cropped(digit))))
+    return found
 
 
 class _TooLarge(Exception):
@@ -136,6 +142,26 @@ def _on_paper(picture: Image.Image) -> Image.Image:
     if 2 * opaque.size < alpha.width * alpha.height or high - low < 2 * CONTRAST:
         middle = 0 if middle > 127 else 255
     return Image.composite(grey, Image.new("L", grey.size, int(middle)), alpha)
+
+
+def _inked(grey: ArrayLike, side: int) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return a picture's ink, 0 where there is only paper, and the mask of what stands out: both (height, width).
+
+    The picture is shrunk to `side` pixels a side. Raise DataError if nothing stands out.
+    """
+    brightness = np.asarray(grey, np.float64)
+    if brightness.ndim != 2 or not brightness.size or not np.isfinite(brightness).all():
+        sentence = _("a picture must be an array of brightness values, (height, width), not {shape}")
+        raise DataError(sentence.format(shape=brightness.shape))
+    ink = _without_paper(_shrunk(brightness, side))
+    smooth = ndimage.gaussian_filter(ink, 1.0)  # grain is finer than a pen
+    paper, low = np.quantile(smooth, (0.25, 0.08))  # at least a quarter of a picture is paper
+    grain = (paper - low) / 0.73  # standard deviation: 0.73 is the distance of these quantiles in a normal distribution
+    strongest = smooth.max() - paper
+    if strongest < max(CONTRAST, OUTSTANDING * grain):
+        raise DataError(_(_NOTHING))
+    faintest = max(FAINTEST * strongest, 4 * grain)
+    return np.where(ink > paper + 0.5 * faintest, ink - paper, 0.0), smooth > paper + faintest
 
 
 def _shrunk(brightness: Floats, most: int) -> Floats:
@@ -202,6 +228,56 @@ def _digit(dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
         raise DataError(_(_NOTHING))
     digit: NDArray[np.bool_] = large[pieces]
     return digit
+
+
+def _digits(pieces: NDArray[np.int32]) -> list[tuple[NDArray[np.intp], NDArray[np.int_], NDArray[np.int_]]]:
+    """Group the numbered pieces of ink on a sheet into digits: the numbers of each, its first and its last corner.
+
+    What is small and far from all others is dirt. What leaves the picture is the table, unless there is nothing else.
+    """
+    places = np.array([[(one.start, one.stop) for one in box] for box in ndimage.find_objects(pieces)])
+    starts, stops = np.moveaxis(places.reshape(-1, 2, 2), 2, 0)  # each (n, 2): down, across
+    is_ink = np.bincount(pieces.reshape(-1), minlength=2)[1:] >= SMALLEST
+    is_inside = is_ink & (starts > 0).all(axis=1) & (stops < pieces.shape).all(axis=1)
+    chosen = np.flatnonzero(is_inside if is_inside.any() else is_ink)
+    if not len(chosen):
+        raise DataError(_(_NOTHING))
+    starts, stops = starts[chosen], stops[chosen]
+    sides = (stops - starts).max(axis=1)
+    size = float(np.median(sides[sides >= sides.max() / 3]))  # of a digit
+    groups = [
+        (chosen[one] + 1, starts[one].min(axis=0), stops[one].max(axis=0)) for one in _together(starts, stops, size)
+    ]
+    digits = [digit for digit in groups if (digit[2] - digit[1]).max() >= size / 2]
+    if len(digits) > MOST_DIGITS:
+        sentence = _("more than {most} things can be seen in this picture; take a photo of fewer digits")
+        raise DataError(sentence.format(most=MOST_DIGITS))
+    digits.sort(key=lambda digit: int(digit[1][0] + digit[2][0]))
+    middles = np.array([(first[0] + last[0]) / 2 for _numbers, first, last in digits])
+    line = np.cumsum(np.diff(middles, prepend=middles[:1]) > size / 2)
+    return [digits[one] for one in np.lexsort(([first[1] for _numbers, first, _last in digits], line))]
+
+
+def _together(starts: NDArray[np.int_], stops: NDArray[np.int_], size: float) -> list[NDArray[np.intp]]:
+    """Return which pieces of ink, from starts to stops, (n, 2), are one digit.
+
+    They are if they lie close together, and one is small, or most of it is above or below the other.
+    """
+    lengths = stops - starts
+    gaps = np.maximum(starts[:, np.newaxis], starts) - np.minimum(stops[:, np.newaxis], stops)  # (n, n, 2)
+    is_small = np.minimum.outer(lengths.max(axis=1), lengths.max(axis=1)) < size / 2
+    is_above = -gaps[:, :, 1] > np.minimum.outer(lengths[:, 1], lengths[:, 1]) / 2
+    near = (gaps <= REACH * size).all(axis=2) & (is_small | is_above)
+    first = np.arange(len(starts))
+    for _step in starts:  # each takes the lowest number among its neighbours, from one to the next
+        first = np.minimum(first, np.where(near, first, len(first)).min(axis=1))
+    return [np.flatnonzero(first == one) for one in np.unique(first)]
+
+
+def _cropped(ink: Floats) -> Floats:
+    """Return the part of a picture, (height, width), that has all of its ink."""
+    rows, columns = (np.flatnonzero(ink.any(axis=axis)) for axis in (1, 0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _is_framed(ink: Floats) -> bool:

@@ -178,8 +178,6 @@ CLAIMS = {
         },
         printed=[
             "{network.score(testing):.1%} of 1000 test digits",
-            "photo_9.JPG: this is not",
-            "uploaded.PNG: it says 4",
         ],
         score="network.score(testing)",
     ),

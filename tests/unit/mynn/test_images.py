@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from mynn import DataError, Examples, NeuralNetwork, read_csv
 from mynn.arrays import Bytes
-from mynn.images import MOST_PIXELS, frame, read_image
+from mynn.images import MOST_PIXELS, cut, frame, read_image
 
 Page = NDArray[np.float64]  # brightness 0..255, (height, width)
 
@@ -117,6 +117,34 @@ def test_thin_and_thick_strokes_become_as_thick_as_mnists() -> None:
         framed = frame(drawn)
         height = np.count_nonzero(framed.reshape(28, 28).max(axis=1))
         assert framed.sum() / 255 / height == pytest.approx(1.75, abs=0.35)
+
+
+def sheet(digits: Examples, random: np.random.Generator, columns: int = 4) -> Page:
+    """Return a photo of a sheet with digits in rows, none quite in line, lit from one side."""
+    cells = [np.roll(np.pad(ink(pixels, 3), 20), random.integers(-12, 13, 2), (0, 1)) for pixels in digits.pixels]
+    drawn = np.block([cells[first : first + columns] for first in range(0, len(cells), columns)])
+    light = 1 + 0.25 * np.linspace(-1, 1, drawn.shape[1])
+    return np.clip((190 - 120 * drawn) * light + random.normal(0, 8, drawn.shape), 0, 255)
+
+
+def test_a_sheet_is_cut_into_its_digits(digits: Examples, trained: NeuralNetwork) -> None:
+    """In the order of reading. A 5 or a 4 in two pieces is one digit."""
+    random, found = np.random.default_rng(1), []
+    for first in range(0, 96, 12):
+        pieces = cut(sheet(digits[first : first + 12], random))
+        assert len(pieces) == 12
+        found += [pixels for _box, pixels in pieces]
+    framed = Examples(digits.labels[:96], np.array(found))
+    assert trained.score(framed) > trained.score(digits) - BAND
+
+
+def test_a_page_of_text_is_no_sheet_and_a_table_at_its_edge_is_left_out(drawn: Page) -> None:
+    text = np.pad(np.kron(np.ones((8, 10)), np.pad(np.ones((10, 8)), 10)), 20)
+    with pytest.raises(DataError, match="more than 40 things"):
+        cut(235 - 200 * text)
+    drawn[:, :12] = 40
+    [(box, pixels)] = cut(drawn)
+    assert near(pixels, frame(drawn[:, 20:])) and box[0] > 12 / drawn.shape[1]
 
 
 def save(path: Path, brightness: Page, mode: str = "L", **options: Any) -> Path:

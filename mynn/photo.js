@@ -1,0 +1,37 @@
+// Photos in the browser: buttons that take or choose them, and their pixels, whatever kind of file the device makes.
+
+import { add, addButton } from "./live.js";
+import { _ } from "./translation.js";
+
+// Adds buttons for the camera, which needs no HTTPS, and for the device's pictures. They call `take` with each file.
+export function addPhotoButtons(parent, take) {
+  for (const [words, attribute, value] of [[_("Take a photo"), "capture", "environment"], [_("Choose pictures"), "multiple", ""]]) {
+    const input = add(parent, "input", { type: "file", accept: "image/*", hidden: true });
+    input.setAttribute(attribute, value);
+    addButton(parent, { textContent: words }, () => input.click());
+    input.addEventListener("change", async () => {
+      for (const file of [...input.files]) await take(file);
+      input.value = ""; // the same file can be chosen again
+    });
+  }
+}
+
+// Returns a canvas with a picture, upright, on white, of at most `most` pixels a side; with its middle if it is to be
+// square. Throws an Error with a sentence.
+export async function decoded(file, most, square = false) {
+  const picture = await createImageBitmap(file).catch(() => {
+    const advice = _("Take the photo here, or let the camera make JPEGs (on an iPhone: Formats, Most Compatible).");
+    throw new Error(`${_("This browser cannot read {name}.", { name: file.name })} ${advice}`);
+  });
+  const least = Math.min(picture.width, picture.height);
+  const [width, height] = square ? [least, least] : [picture.width, picture.height];
+  const factor = Math.min(1, most / Math.max(width, height));
+  const size = { width: Math.ceil(width * factor), height: Math.ceil(height * factor) };
+  const canvas = Object.assign(document.createElement("canvas"), size);
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  Object.assign(pen, { fillStyle: "white", imageSmoothingQuality: "high" });
+  pen.fillRect(0, 0, size.width, size.height);
+  const corner = [(picture.width - width) / 2, (picture.height - height) / 2];
+  pen.drawImage(picture, ...corner, width, height, 0, 0, size.width, size.height);
+  return canvas;
+}

@@ -1,0 +1,89 @@
+"""Photos of digits, an anywidget for notebooks: take one, of a digit or a whole sheet, and see what a network reads.
+
+The browser decodes whatever the camera gives, and sends its pixels. Python finds the digits (images.py), and compares
+each with those that the network has learnt from (likeness.py). Digits that the pupil labels go to `my_digits.csv`, as
+those from the pad do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from mynn import drawings
+from mynn.arrays import Bytes
+from mynn.errors import DataError
+from mynn.images import Box, cut
+from mynn.likeness import LEAST, Likeness
+from mynn.live import Live, script
+from mynn.mnist import LABELS, Examples, named, require_digits, scale
+from mynn.network import NeuralNetwork
+from mynn.translation import N_, _, ngettext
+
+FIRST = N_("Take a photo of one digit, or of a sheet with many. Leave white all around each.")
+
+
+class Photos(Live):
+    """The latest photo with a box around each digit, and what `network` reads there, which has learnt from `examples`.
+
+    `digits`  a dictionary for each box: its `answer` is None if this is no digit, and `seen` what the network sees
+    """
+
+    _script = script(Path(__file__).with_name("photos.js"), "network.js", "frame.js", "paper.js", "photo.js")
+    _css = Path(__file__).with_name("pad.css")
+
+    photo = traitlets.Unicode().tag(sync=True, echo_update=False)  # from the browser, which shows it after a reload
+    digits = traitlets.List(traitlets.Dict()).tag(sync=True)
+    says = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, network: NeuralNetwork, examples: Examples) -> None:
+        require_digits(network.wih, network.who)
+        super().__init__(says=_(FIRST))
+        self.network, self._examples, self._likeness = network, examples, Likeness(examples)
+        self.on_msg(self._told)
+
+    def gone(self) -> str:
+        """Return the sentence to show once the program has ended."""
+        return _("To take photos here, run this lesson again from the top.")
+
+    def _told(self, _photos: Any, message: Any, buffers: list[Any]) -> None:
+        """Handle a photo, or a button."""
+        with self.hold_sync():
+            try:
+                match message:
+                    case {"width": int(width)} if buffers and width > 0 and len(buffers[0]) % width == 0:
+                        self._look(np.frombuffer(buffers[0], np.uint8).reshape(-1, width))
+                    case {"keep": int(label), "which": int(which)} if 0 <= which < len(self.digits):
+                        self._keep(label, which)
+            except DataError as error:
+                self.says = str(error)
+
+    def _look(self, grey: Bytes) -> None:
+        """Find and read the digits in a photo, (height, width)."""
+        self.digits = []
+        self.digits = [self._read(*found) for found in cut(grey)]
+        count = ngettext("{count} digit.", "{count} digits.", len(self.digits)).format(count=len(self.digits))
+        self.says = f"{count} " + _("Tap a box: what does the network see, and was it right?")
+
+    def _read(self, box: Box, pixels: Bytes) -> dict[str, Any]:
+        """Return what is in a box."""
+        outputs = self.network.query(scale(pixels))
+        like, overlap = self._likeness.nearest(pixels)
+        answer = int(outputs.argmax()) if overlap >= LEAST else None
+        about = {"box": box, "answer": answer, "output": float(outputs.max()), "overlap": overlap, "kept": None}
+        return {**about, "seen": pixels.tobytes(), "like": self._examples.pixels[like].tobytes()}
+
+    def _keep(self, label: int, which: int) -> None:
+        """Keep a digit with the pupil's label, or take its box away: it was no digit."""
+        digit, others = self.digits[which], [*self.digits]
+        if 0 <= label < LABELS:
+            drawings.keep(label, np.frombuffer(digit["seen"], np.uint8))
+            others[which] = {**digit, "kept": label}
+            # Translators: {digit} is "a 7" in English, and only "7" in your language.
+            self.says = _("Kept as {digit}.").format(digit=named(label)) + f" {drawings.NAME}"
+        else:
+            del others[which]
+        self.digits = others
