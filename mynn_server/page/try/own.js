@@ -4,8 +4,10 @@
 import { add, addButton } from "./live.js";
 import { Network, scale, strongest } from "./network.js";
 import { eye, seen } from "./paper.js";
+import { addPhotoButtons } from "./photo.js";
 import { addKeep, ask } from "./pi.js";
 import { $, addPad, rove, showTrouble, write } from "./shared.js";
+import { thing } from "./thing.js";
 import { _, inFigures, ngettext } from "./translation.js";
 
 const MOST_CLASSES = 10;
@@ -22,15 +24,18 @@ let learnt = []; // each output's class
 let examples = 0; // number of drawings that it was trained on
 const rounds = []; // test results of earlier networks, as sentences
 let tests = []; // {pixels, name, answer}
-let pixels = null; // of the current drawing
+let pixels = null; // of the current drawing, or of a photo
+let taken = null; // of the photo; call it for the next one
 let news = ""; // message about the last action, until the next stroke
 let takeBack = null;
 
 const pad = addPad((strokes) => {
-  pixels = seen(strokes, EVERYTHING);
+  if (taken && !strokes.length) return; // the pad is empty beside a photo
   if (strokes.length) news = "";
-  showAnswer();
+  look(seen(strokes, EVERYTHING));
 });
+const showPhoto = eye($("photo"), _("the photo, as the network sees it"));
+addPhotoButtons($("take"), takePhoto);
 
 $("new").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -70,6 +75,27 @@ const text = (drawings) => [...drawings].map(([pixels, name]) => `${name},${pixe
 const all = () => new Map([...new Map([...kept, ...changes])].filter(([, name]) => name));
 const bytes = (pixels) => Uint8Array.from(pixels.split(","));
 
+// Show the answer to a drawing, or to a photo: `next` is called once that is in a class.
+function look(ink, next = null) {
+  [pixels, taken] = [ink, next];
+  $("photo").hidden = !next;
+  if (next) showPhoto(ink);
+  showAnswer();
+}
+
+// Frame a photo of a thing, and wait until it is in a class.
+async function takePhoto(file) {
+  try {
+    const ink = await thing(file);
+    pad.clear();
+    news = "";
+    await new Promise((resume) => look(ink, resume));
+  } catch (error) {
+    news = error.message;
+    look(null);
+  }
+}
+
 // Put a drawing into a class, or remove it with "".
 function change(pixels, name) {
   changes.set(pixels, name);
@@ -100,8 +126,11 @@ function choose(name) {
     change(drawing, name);
     done(_("That is a drawing for “{name}”. Draw the next one.", { name }), () => change(drawing, before));
   }
+  const next = taken;
+  look(null);
   pad.clear();
   pad.sheet.focus({ preventScroll: true });
+  next?.();
 }
 
 function takeAway(drawing, name) {
