@@ -20,13 +20,14 @@ export function addPhotoButtons(parent, take) {
 // square. Throws an Error with a sentence.
 export async function decoded(file, most, square = false) {
   const picture = await createImageBitmap(file).catch(() => {
+    const problem = _("This browser cannot read {name}.", { name: file.name });
     const advice = _("Take the photo here, or let the camera make JPEGs (on an iPhone: Formats, Most Compatible).");
-    throw new Error(`${_("This browser cannot read {name}.", { name: file.name })} ${advice}`);
+    throw new Error(`${problem} ${advice}`);
   });
   const least = Math.min(picture.width, picture.height);
   const [width, height] = square ? [least, least] : [picture.width, picture.height];
   const factor = Math.min(1, most / Math.max(width, height));
-  const size = { width: Math.ceil(width * factor), height: Math.ceil(height * factor) };
+  const size = { width: Math.round(width * factor) || 1, height: Math.round(height * factor) || 1 };
   const canvas = Object.assign(document.createElement("canvas"), size);
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   Object.assign(pen, { fillStyle: "white", imageSmoothingQuality: "high" });
