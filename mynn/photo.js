@@ -10,8 +10,9 @@ export function addPhotoButtons(parent, take) {
     input.setAttribute(attribute, value);
     addButton(parent, { textContent: words }, () => input.click());
     input.addEventListener("change", async () => {
-      for (const file of [...input.files]) await take(file);
+      const files = [...input.files];
       input.value = ""; // the same file can be chosen again
+      for (const file of files) await take(file);
     });
   }
 }
