@@ -1,13 +1,16 @@
 """Save a network sent by a browser: `python -I -m mynn_server.keep_network RATE RULE <WEIGHTS`.
 
-Run this in the student's folder. It prints JSON: `kept`, whether the network was saved, and `message`, a sentence. The
-exit status is 2 if the network is unusable.
+Without arguments, it only reads the saved one. Run this in the student's folder. It prints JSON: `kept`, whether the
+network was saved, and `message`, a sentence; or `network`, the saved one's weights, with `rate` and `rule`. The exit
+status is 2 if the network is unusable.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from base64 import b64encode
+from typing import Any
 
 from mynn.translation import _
 
@@ -31,15 +34,33 @@ def keep(sent: bytes, rate: str, rule: str) -> tuple[bool, str]:
     return kept(network, read_csv(mnist_folder() / "mnist_test.csv", limit=TESTED))
 
 
-def main(rate: str, rule: str) -> int:
+def own() -> dict[str, Any]:
+    """Return the saved network. ValueError: there is none for digits."""
+    from mynn.checkpoint import for_browser
+    from mynn.lesson.networks import OWN
+    from mynn.mnist import require_digits
+    from mynn.network import NeuralNetwork
+
+    network = NeuralNetwork.load(OWN)
+    require_digits(network.wih, network.who)
+    weights = b64encode(for_browser(network.wih, network.who)).decode()
+    return {"network": weights, "rate": network.learning_rate, "rule": network.rule}
+
+
+def main(*about: str) -> int:
     """Run the program."""
-    status = 0
     try:
-        is_kept, message = keep(sys.stdin.buffer.read(LARGEST + 1), rate, rule)
+        if about:
+            is_kept, message = keep(sys.stdin.buffer.read(LARGEST + 1), *about)
+            answer = {"kept": is_kept, "message": message}
+        else:
+            answer = own()
     except ValueError as error:
-        status, is_kept, message = UNUSABLE, False, _("Not kept: {error}.").format(error=error)
-    print(json.dumps({"kept": is_kept, "message": message}))
-    return status
+        sentence = _("Not kept: {error}.") if about else _("No network of yours can be taken home: {error}.")
+        print(json.dumps({"kept": False, "message": sentence.format(error=error)}))
+        return UNUSABLE
+    print(json.dumps(answer))
+    return 0
 
 
 if __name__ == "__main__":

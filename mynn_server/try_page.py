@@ -8,6 +8,8 @@ Reading needs no sign-in: the page has no secrets, and pupils can start at once.
                     float32, at most 4 MB. They are saved as my_network.npz, unless the network there recognises more
                     of the page's 1,000 test digits
     POST drawings   lines `label,784 pixels` ending with \n, as in my_digits.csv, at most 500; they are added there
+    GET own         `{"network": the weights in my_network.npz, as above but in base64, "rate": 0.1, "rule": "book",
+                    "digits": the last ten lines of my_digits.csv}`
     GET signs       the drawings in my_signs.csv (own_classes.py), as lines, and the cookie `_xsrf`; 403 as for keep
     POST signs      such lines, at most 500; a drawing without a name is removed
 
@@ -39,6 +41,7 @@ from mynn_server.linux import memory
 from mynn_server.try_files import CHUNK, TAKEN, find
 
 MOST_DRAWINGS = 500  # in one request
+TAKEN_HOME = 10  # drawings on the page to take home
 LEAST_FREE = 60  # MB: for a program with numpy
 PATIENCE = 120  # seconds for that program; a Pi Zero takes about ten
 NO_MEMORY = N_("The Pi has too little memory for this now. End a lesson on the start page, then keep it again.")
@@ -130,23 +133,38 @@ class KeepNetwork(Keeping):
     async def post(self) -> None:
         """Save a network, unless a better one is there."""
         body = self.sent(keep_network.LARGEST)
-        about = [self.get_query_argument(name) for name in ("rate", "rule")]
+        self.finish(await self.asked(body, *[self.get_query_argument(name) for name in ("rate", "rule")]))
+
+    async def asked(self, body: bytes, *about: str) -> dict[str, Any]:
+        """Return the program's answer."""
         async with self.lock:
             if memory()["free"] < LEAST_FREE:
                 raise HTTPError(503, _(NO_MEMORY))
             status, answer = await asyncio.to_thread(self.run, body, *about)
         if status == keep_network.UNUSABLE:
             raise HTTPError(400, answer["message"])
-        self.finish(answer)
+        return answer
 
-    def run(self, body: bytes, rate: str, rule: str) -> tuple[int, dict[str, Any]]:
+    def run(self, body: bytes, *about: str) -> tuple[int, dict[str, Any]]:
         """Run the program; return its exit status and answer. If memory is short, Linux kills it, not the server."""
-        command = [*COMMAND[:-1], "-I", "-m", "mynn_server.keep_network", rate, rule]
+        command = [*COMMAND[:-1], "-I", "-m", "mynn_server.keep_network", *about]
         try:
             done = subprocess.run(command, cwd=self.folder, input=body, stdout=subprocess.PIPE, timeout=PATIENCE)
             return done.returncode, json.loads(done.stdout)
         except (subprocess.TimeoutExpired, ValueError):
             raise HTTPError(503, _(NO_MEMORY)) from None
+
+
+class OwnNetwork(KeepNetwork):
+    """Handler that sends the saved network and the last drawings, for the page to take home."""
+
+    @authenticated
+    async def get(self) -> None:
+        """Send them."""
+        digits = (await self.work_on(rows.NAME, rows.read))[-TAKEN_HOME:]
+        answer = await self.asked(b"")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(answer | {"digits": [line.decode() for line in digits if rows.is_whole(line)]})
 
 
 class KeepDrawings(Keeping):

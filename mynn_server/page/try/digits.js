@@ -1,15 +1,15 @@
-// MNIST digits from the Pi, for the web workers that train a network.
+// MNIST digits from the Pi, for the web workers that train a network, and for take.js.
 
 import { SIDE, scale, strongest } from "./network.js";
 import { _ } from "./translation.js";
 
 const RECORD = 1 + SIDE * SIDE; // bytes: the label, then the pixels
 
-// Two lists: digits to train on, and digits to test with.
-export const digits = Promise.all(["digits.bin", "test.bin"].map(digitsOf));
-digits.catch(() => {}); // reported when a worker awaits them
+// Two lists: digits to train on, and digits to test with. They are loaded once.
+let loaded;
+export const digits = () => (loaded ??= Promise.all(["digits.bin", "test.bin"].map(digitsOf)));
 
-async function digitsOf(name) {
+export async function digitsOf(name) {
   const answer = await fetch(name);
   const bytes = new Uint8Array(await answer.arrayBuffer());
   const found = Array.from({ length: Math.floor(bytes.length / RECORD) }, (_, number) => {

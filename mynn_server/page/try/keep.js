@@ -3,10 +3,11 @@
 
 import { addButton } from "./live.js";
 import { seen } from "./paper.js";
+import { packed } from "./packed.js";
 import { addKeep, ask } from "./pi.js";
 import { $, rove, write } from "./shared.js";
 import { forget, isBetween, isList, store, stored } from "./stored.js";
-import { taught } from "./teach.js";
+import { howTaught, taught } from "./teach.js";
 import { ours } from "./together.js";
 import { pad } from "./try.js";
 import { _, ngettext, withArticle } from "./translation.js";
@@ -18,6 +19,7 @@ const isPixel = (text) => /^\d{1,3}$/.test(text) && text < 256;
 const isPixels = (text) => isList(text.split(","), isPixel) && text.split(",").length === 784;
 const isDrawing = ([pixels, digit]) => isPixels(pixels) && Number.isInteger(digit) && isBetween(digit, 0, 9);
 const drawings = new Map(stored("drawings", (all) => isList(all, isDrawing), () => [...drawings]) ?? []); // labels by pixels
+const done = new Map(); // those that are on the Pi
 
 for (let digit = 0; digit < 10; digit++) addButton($("labels"), { textContent: digit }, () => label(digit));
 rove($("labels"));
@@ -54,6 +56,7 @@ async function send() {
   try {
     await ask("keep");
     if (some.length) sentences.push(await ask("drawings", some.map(([pixels, digit]) => `${digit},${pixels}\n`).join("")));
+    some.forEach(([pixels, digit]) => done.set(pixels, digit));
     some.forEach(([pixels]) => drawings.delete(pixels));
     showCount();
     if (network) sentences.push(await ask(`network?rate=${network.learningRate}&rule=${network.rule}`, sent(network)));
@@ -62,3 +65,13 @@ async function send() {
   }
   return sentences;
 }
+
+// Hands the network and the last drawings to take.html, through this tab's storage, of which the new tab gets a copy.
+$("take-it").addEventListener("click", (event) => {
+  const network = ours() ?? taught();
+  if (!network) event.preventDefault();
+  write($("taken"), network ? "" : _("There is nothing to take yet: teach a network first."));
+  const digits = [...done, ...drawings].map(([pixels, label]) => ({ label, pixels: pixels.split(",") }));
+  const how = ours() ? { together: true } : howTaught();
+  if (network) sessionStorage.setItem("take", JSON.stringify({ network: packed(network), how, digits: digits.slice(-10) }));
+});

@@ -27,6 +27,8 @@ const climbed = stored("climbed", isLadder, () => climbed) ?? rungs.map(() => nu
 let before = stored("taught", isTaught, () => (mine ? asStored() : before)); // until the worker has it
 let words = ""; // progress, as sentences
 export const taught = () => mine;
+let how = null; // that network was taught: its settings, and from how many digits
+export const howTaught = () => how;
 
 // Translators: three rules for learning, in a list to choose from. In the lessons' code these are their names.
 const RULE_NAMES = { book: _("book"), gradient: _("gradient"), "cross-entropy": _("cross-entropy") };
@@ -144,6 +146,7 @@ function show({ trouble, network, moment, round, ...done }) {
   if (way === "fast") ask(); // the worker trains while this is shown
   else if (way === "slow") timer = setTimeout(ask, PAUSE);
   mine = Network.of(network);
+  how = { ...chosen, trained };
   $("progress").hidden = false;
   if ($("mine").checked) use(mine);
   if (moment && (way !== "fast" || !isStill)) showMoment(moment);

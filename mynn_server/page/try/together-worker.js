@@ -36,7 +36,7 @@ const post = (path, body, headers = {}) => ask(path, { method: "POST", body, hea
 
 // Train, round by round, and join again after an interruption.
 async function takePart(code) {
-  const [training, testing] = await digits;
+  const [training, testing] = await digits();
   const alone = untrained();
   for (let tries = 0; ; tries++) {
     try {
@@ -84,7 +84,7 @@ async function learn(share, testing, alone) {
 
 // Watch the class's network. With `begin`, start a session first.
 async function watch(begin) {
-  const [, testing] = await digits;
+  const [, testing] = await digits();
   if (begin) await post(`?two=${begin.two ? 1 : 0}`, numbersOf(untrained()), { "X-XSRFToken": begin.token });
   for (let seen = 0, shown = {}, about = {}; about.rounds !== about.of || !about.of; await pause()) {
     about = await (await ask("")).json();

@@ -22,7 +22,7 @@ const pause = () => (trained < 100 ? 20 : trained < 1000 ? 100 : trained < 10_00
 
 self.onmessage = async ({ data: { begin, go } }) => {
   try {
-    const [training, testing] = await digits;
+    const [training, testing] = await digits();
     if (begin) {
       const { hiddenNodes, learningRate, rule, turned, before } = begin; // before: of a network to go on with
       network = before

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from mynn import NeuralNetwork, read_csv
@@ -405,3 +406,59 @@ def test_what_was_taught_and_drawn_is_kept_for_the_lessons(
         press(keep, way)
         expect(kept).to_have_text(re.compile("^my_network.npz stays as it is: the network in it recognises 9"))
         assert (folder / "my_network.npz").read_bytes() == better
+
+
+@in_two_ways(FINGER, MOUSE)
+def test_the_own_network_is_taken_home_on_a_page_and_in_a_file_that_reads(
+    browser: BrowserContext, url: str, tmp_path: Path, way: str
+) -> None:
+    """The file is opened from disk, without a network; it reads what is drawn, and asks nobody."""
+    with opened(browser, url) as page:
+        page.set_viewport_size(SCREENS[way])
+        take = page.get_by_role("link", name="Take it home")
+        press(take, way)
+        expect(page.locator("#taken")).to_contain_text("teach a network first")
+        draw(page, 7, way)
+        choose(page.locator("#labels"), 7, way)
+        page.get_by_label("Hidden nodes", exact=True).fill("200")  # the most
+        page.get_by_label("Guess first").fill("80")
+        press(page.get_by_role("button", name="Full speed"), way)
+        expect(page.locator("#result")).to_contain_text("It has learnt from 2,000 digits.")
+        with page.expect_popup() as tab:
+            press(take, way)
+        home = tab.value
+        home.set_viewport_size(SCREENS[way])
+        sheet = home.get_by_role("img", name="My network reads digits")
+        expect(sheet).to_have_accessible_name(re.compile(r"[\d.]+ % of 500 test digits.* 200 hidden.* 2,000 digits"))
+        expect(sheet).to_have_accessible_name(re.compile(r"Digits that I have drawn: 7$"))
+        assert_accessible(home)
+        home.get_by_label("Your name").fill("Ada <b>")
+        expect(sheet).to_have_accessible_name(re.compile("Ada <b>"))
+        for button, name in (("picture", "my_network.png"), ("file that reads", "my_network.html")):
+            with home.expect_download() as saved:
+                press(home.get_by_role("button", name=button), way)
+            saved.value.save_as(tmp_path / name)
+        with Image.open(tmp_path / "my_network.png") as picture:
+            assert picture.size == (1240, 1754)
+        home.close()
+    text = (tmp_path / "my_network.html").read_text(encoding="utf-8")
+    assert len(text.encode()) < 300_000
+    assert "default-src 'none'" in text and "http:" not in text.replace("http://www.w3.org/2000/svg", "")
+    browser.set_offline(True)
+    try:
+        file = browser.new_page()
+        asked: list[str] = []
+        file.on("request", lambda request: asked.append(request.url))
+        file.on("console", lambda line: asked.append(line.text))
+        file.on("pageerror", lambda error: asked.append(str(error)))
+        file.set_viewport_size(SCREENS[way])
+        file.goto((tmp_path / "my_network.html").as_uri())
+        expect(file.get_by_text("Ada <b>")).to_be_visible()
+        draw(file, 7, way)
+        expect(file.get_by_role("status")).to_have_text(re.compile("7"))
+        assert file.evaluate("document.documentElement.scrollWidth") <= SCREENS[way]["width"]
+        assert [one for one in asked if not one.startswith("file:")] == []
+        assert_accessible(file)
+        file.close()
+    finally:
+        browser.set_offline(False)
