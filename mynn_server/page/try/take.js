@@ -10,7 +10,7 @@ import { $, showTrouble, write } from "./shared.js";
 import { _, inFigures, language, ngettext } from "./translation.js";
 
 const SCRIPTS = ["translation.js", "live.js", "network.js", "frame.js", "paper.js", "packed.js", "home.js"];
-const STYLES = ["page.css", "pad.css"];
+const STYLES = ["page.css", "pad.css", "take.css"];
 const [LEFT, WIDTH, DREAM, DIGIT] = [90, 1060, 190, 94]; // units of the sheet
 const FONT = "system-ui, sans-serif";
 const TITLE = _("My network reads digits");
