@@ -408,7 +408,7 @@ def test_what_was_taught_and_drawn_is_kept_for_the_lessons(
         assert (folder / "my_network.npz").read_bytes() == better
 
 
-@in_two_ways(FINGER, MOUSE)
+@pytest.mark.parametrize(("browser", "way"), [FINGER], indirect=["browser"])
 def test_the_own_network_is_taken_home_on_a_page_and_in_a_file_that_reads(
     browser: BrowserContext, url: str, tmp_path: Path, way: str
 ) -> None:
