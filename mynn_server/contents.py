@@ -6,6 +6,7 @@ import asyncio
 import codecs
 import errno
 import hashlib
+import itertools
 import os
 import shutil
 import time
@@ -71,13 +72,11 @@ class Contents(AsyncLargeFileManager):
         path = path.strip("/")
         async with self._lock:
             version = self._version(path)
-            if model.get("type") == "notebook" and version:
-                await self._fill_outputs(model, path)
+            await self._fill_outputs(model, path)
             # On a poor Wi-Fi, a page may miss the answer to its own save.
             is_its_own = page and self._saved.get(path) == (version, page)
             if version not in ("", made_from) and not is_its_own:
-                # Translators: a file name, so without : / or quotation marks.
-                path = await self._other_name(path, _("{name} (from another page, {time})"))
+                path = await self._other_name(path)
             saved = await super().save(model, path)
             self._saved[path] = self._version(path), page
             output_store.forget_saved(kernel, model)
@@ -86,13 +85,13 @@ class Contents(AsyncLargeFileManager):
     async def _fill_outputs(self, model: dict[str, Any], path: str) -> None:
         """Give cells without outputs those of the saved file. A page that is left has no room for them."""
         with suppress(HTTPError, *NOT_AS_EXPECTED):
-            cells = {one["id"]: one for one in model["content"]["cells"] if "outputs" not in one}
-            codes = [one for one in cells.values() if one["cell_type"] == "code"]
-            for one in codes:
-                one |= {"outputs": [], "execution_count": None}
-            for saved in (await self.get(path, type="notebook"))["content"]["cells"] if codes else []:
-                if saved["cell_type"] == "code" and cells.get(saved["id"]) in codes:
-                    cells[saved["id"]] |= {name: saved[name] for name in ("outputs", "execution_count")}
+            bare = [one for one in model["content"]["cells"] if one["cell_type"] == "code" and "outputs" not in one]
+            for cell in bare:
+                cell |= {"outputs": [], "execution_count": None}
+            saved = (await self.get(path, type="notebook"))["content"]["cells"] if bare else []
+            for cell, old in itertools.product(bare, saved):
+                if old["cell_type"] == "code" and old["id"] == cell["id"]:
+                    cell |= {name: old[name] for name in ("outputs", "execution_count")}
 
     def _version(self, path: str) -> str:
         """Return a file's hash, which identifies its version; empty if it is missing."""
@@ -102,16 +101,12 @@ class Contents(AsyncLargeFileManager):
         with place.open("rb") as file:
             return hashlib.file_digest(file, self.hash_algorithm).hexdigest()
 
-    async def put_aside(self, path: str) -> None:
-        """Rename a file into the folder that the start page lists, with the date in its name."""
-        name = path.rpartition("/")[2]
-        await self.rename_file(path, await self._other_name(name, "{name} ({date})"))
-
-    async def _other_name(self, path: str, wording: str) -> str:
-        """Return an unused path in the same folder, with the time or date in its name."""
+    async def _other_name(self, path: str) -> str:
+        """Return an unused path in the same folder, with the time in its name."""
         folder, _slash, name = path.rpartition("/")
         stem, dot, ending = name.rpartition(".") if "." in name else (name, "", "")
-        other = wording.format(name=stem[:50], time=time.strftime("%H.%M"), date=time.strftime("%Y-%m-%d"))
+        # Translators: a file name, so without : / or quotation marks.
+        other = _("{name} (from another page, {time})").format(name=stem[:50], time=time.strftime("%H.%M"))
         name = f"{other}{dot}{ending}"
         name = await self.increment_filename(name, folder, insert=" ")
         return f"{folder}/{name}".strip("/")

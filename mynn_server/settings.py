@@ -40,11 +40,10 @@ def sign_in(c: Config, credentials: Credentials) -> None:
     c.ServerApp.allow_unauthenticated_access = False
     c.ServerApp.cookie_secret = credentials.cookie_secret
     c.ServerApp.identity_provider_class = "mynn_server.sign_in.Students"
-    c.ServerApp.extra_template_paths = [str(FOLDER)]  # login.html
+    c.ServerApp.extra_template_paths = [str(FOLDER)]  # login.html; logout.html leads there
     c.ServerApp.jinja_template_vars = {"pi": socket.gethostname()}
     c.IdentityProvider.token = ""
     c.IdentityProvider.login_handler_class = "mynn_server.sign_in.SignIn"
-    c.IdentityProvider.logout_handler_class = "mynn_server.sign_in.SignOut"
     c.PasswordIdentityProvider.hashed_password = credentials.hashed.decode()
     c.PasswordIdentityProvider.password_required = True
     c.PasswordIdentityProvider.allow_password_change = False

@@ -10,7 +10,6 @@ from typing import Any
 from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.auth.identity import PasswordIdentityProvider
 from jupyter_server.auth.login import LoginFormHandler
-from jupyter_server.auth.logout import LogoutHandler
 from jupyter_server.serverapp import ServerWebApplication
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
@@ -94,16 +93,6 @@ class SignIn(LoginFormHandler):
 
     def _render(self, message: dict[str, str] | None = None) -> None:
         super()._render({"error": _(WRONG)} if self.get_status() == 401 else message)
-
-
-class SignOut(LogoutHandler):
-    """Logout handler that ends on the page for signing in, which is translated; Jupyter's own page is not."""
-
-    @allow_unauthenticated
-    def get(self) -> None:
-        """Sign out."""
-        self.identity_provider.clear_login_cookie(self)
-        self.redirect(f"{self.base_url}login")
 
 
 def is_signed_in(application: ServerWebApplication, request: HTTPServerRequest) -> bool:

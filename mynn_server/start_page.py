@@ -14,7 +14,7 @@ import socket
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import JupyterHandler
@@ -23,7 +23,7 @@ from tornado.web import HTTPError, authenticated
 from mynn import tasks
 from mynn.outline import NOT_AS_EXPECTED, outline
 from mynn.translation import LANGUAGES, _, language, lessons_folder
-from mynn_server.contents import Contents, card_full
+from mynn_server.contents import card_full
 from mynn_server.kernel_manager import running
 from mynn_server.language import choose, is_ours
 from mynn_server.linux import SHORT, memory, memory_of, read_regular
@@ -131,12 +131,10 @@ class Lesson(Status):
 
     @authenticated
     async def post(self) -> None:
-        """Save an untouched copy. If the name is taken, the student may want to begin afresh: put that file aside."""
+        """Save an untouched copy, unless the name is taken."""
         name, place = sent(self, "name"), lessons_folder(self.lessons)
         if name not in [f"{place}{stem}.ipynb" for stem in outline(self.lessons / place)]:
             raise HTTPError(404, _("There is no such lesson."))
-        if sent(self, "afresh") and os.path.lexists(self.folder / name):
-            await cast(Contents, self.contents_manager).put_aside(name)
         if os.path.lexists(self.folder / name):
             raise HTTPError(409, _("This lesson is there already."))
         if place:

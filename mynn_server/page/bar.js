@@ -1,7 +1,7 @@
 // Toolbar for pupils above Jupyter's pages: links to the start page and help; above a notebook also its title, the
 // kernel's state, and large run buttons. Jupyter's own bars are hidden (bar.css) until a pupil shows them.
 
-import { connection, onChange } from "./connection.js";
+import { connection, whenHere } from "./connection.js";
 import { ours } from "./plugins.js";
 import { _, language } from "./translation.js";
 
@@ -9,7 +9,7 @@ const KEY = "mynn-jupyter"; // in localStorage: "shown" if Jupyter's own bars ar
 const ANSWERS = ["idle", "busy", "dead"];
 const LONGEST = 1200; // tenths of a second to wait for a kernel
 const STATES = { idle: "", busy: _("Working …"), restarting: _("Starting again …"), dead: _("Stopped") };
-const AWAY = { silent: _("The Pi does not answer"), "signed out": _("Signed out") };
+Object.assign(STATES, { silent: _("The Pi does not answer"), "signed out": _("Signed out") }); // of connection.js
 const AGAIN = _("All that its cells have computed and shown is forgotten. What you have written stays. Afterwards, run it from the top.");
 const ICONS = {
   home: "M2 8.5 8 3l6 5.5M4 7.5V13h8V7.5",
@@ -116,10 +116,10 @@ function forNotebook(panel, commands, apputils, node, middle) {
   context.ready.then(showTitle);
   context.saveState.connect((_, saved) => saved === "completed" && showTitle());
   const showState = () => {
-    node.dataset.state = AWAY[connection.state] ? connection.state : session.kernelDisplayStatus;
-    state.textContent = AWAY[connection.state] ?? STATES[session.kernelDisplayStatus] ?? _("Starting …");
+    node.dataset.state = connection.state === "here" ? session.kernelDisplayStatus : connection.state;
+    state.textContent = STATES[node.dataset.state] ?? _("Starting …");
   };
-  onChange(showState);
+  connection.addEventListener("change", showState);
   session.statusChanged.connect(showState);
   session.connectionStatusChanged.connect(showState);
   showState();
@@ -165,13 +165,13 @@ function runWhenReady(commands, session) {
   const execute = commands.execute.bind(commands);
   // Jupyter itself starts a kernel that was ended.
   const isReady = () => ANSWERS.includes(session.kernelDisplayStatus) || (session.isReady && !session.session?.kernel);
-  const isAway = () => connection.state === "silent";
   let waiting = false;
   commands.execute = async (command, options) => {
     if (command.startsWith("notebook:run-")) {
       if (waiting) return;
       waiting = true;
-      for (let tenths = 0; isAway() || (tenths < LONGEST && !isReady()); tenths++) await new Promise((resume) => setTimeout(resume, 100));
+      await whenHere(() => {});
+      for (let tenths = 0; tenths < LONGEST && !isReady(); tenths++) await new Promise((resume) => setTimeout(resume, 100));
       waiting = false;
     }
     return execute(command, options);

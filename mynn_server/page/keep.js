@@ -1,16 +1,15 @@
 // Plugin for Jupyter's pages that prevents lost work. Each save names the version that it was made from. If another page
 // has saved the file meanwhile, the server keeps both (contents.py), and this page says so. The server also sends
 // outputs that were missed while the page was closed or offline, and why the kernel died (output_store.py).
-//
-// A save follows a few seconds after each change, and waits until the Pi answers. What is typed after that is sent when
-// the page is left, and kept in the browser, too: if the Pi does not get it, the lesson's next page sends it.
+// A save follows a few seconds after a change, and waits until the Pi answers. What is typed after that is sent when the
+// page is left, and kept in the browser, too: if the Pi does not get it, the lesson's next page sends it.
 
-import { onReturn, whenHere } from "./connection.js";
+import { connection, whenHere } from "./connection.js";
 import { addLine, allowed, ask, ours } from "./plugins.js";
 import { _ } from "./translation.js";
 
 const EVERY = 1500; // milliseconds between two requests
-const QUIET = 3000; // milliseconds between the last change and its save
+const SOON = 3000; // milliseconds between a change and its save
 const SHARE = 10; // on a slow Pi, saves take a tenth of the time
 const KEPT = "mynn-kept "; // in localStorage, before a path: what was typed last, as a save
 const PAGE = crypto.getRandomValues(new Uint32Array(4)).join("-");
@@ -19,8 +18,8 @@ const nameOf = (path) => path.split("/").pop();
 let latest; // identifies the latest call of `follow`
 let died = ""; // why the kernel died, if it did
 const versions = new Map(); // by path: where this page saves, and the version there
-const unsaved = new Map(); // by context: the timer of its next save. What was changed during a save counts as unsaved
-let took = 0; // milliseconds of the last save
+const saves = new Map(); // by context: what was typed until the last one, if the next comes soon, how long one takes
+const typed = ({ cells }) => JSON.stringify(cells.map((cell) => [cell.cell_type, cell.source]));
 
 /** Show a sentence across the top of the page, once. */
 function tell(text) {
@@ -33,53 +32,52 @@ async function explain(why) {
   const isNews = why && why !== died;
   died = why;
   for (let tenths = 0; isNews && tenths < 20; tenths++) {
-    const dialog = document.querySelector(".jp-Dialog .jp-Dialog-body");
-    if (dialog) {
-      const header = document.querySelector(".jp-Dialog .jp-Dialog-header");
-      if (header?.firstChild) header.firstChild.textContent = _("Stopped");
-      return void (dialog.textContent = why);
+    const title = document.querySelector(".jp-Dialog-header")?.firstChild;
+    if (title) {
+      title.data = _("Stopped");
+      return void (document.querySelector(".jp-Dialog-body").textContent = why);
     }
     await wait(100);
   }
   if (isNews) tell(why);
 }
 
-function saveSoon(context) {
-  if (context.model.readOnly) return;
-  clearTimeout(unsaved.get(context));
-  unsaved.set(context, setTimeout(() => context.save().catch(() => {}), Math.max(QUIET, SHARE * took)));
+function saveSoon(context, mine) {
+  if (mine.isSoon) return;
+  mine.isSoon = true;
+  const save = () => context.save().catch(() => (mine.isSoon = false)); // Jupyter shows the error
+  setTimeout(save, Math.max(SOON, SHARE * mine.took));
 }
 
-/** As the page is left, send what is unsaved by a request that outlives the page; keep it until the Pi has it. */
-function leave(context) {
+/** As the page is left or hidden, send what is unsaved by a request that outlives it; keep it until the Pi has it. */
+function leave(mine, context) {
   const known = versions.get(context.path);
-  if (!unsaved.has(context) || !known) return;
   const content = context.model.toJSON();
+  if (!known || !mine.typed || typed(content) === mine.typed) return;
   for (const cell of content.cells) { // such a request has room for 64 kB: the server has the outputs (contents.py)
     delete cell.outputs;
     delete cell.execution_count;
   }
   const body = JSON.stringify({ type: "notebook", format: "json", content, made_from: known.hash, page: PAGE });
-  const key = KEPT + known.path;
-  try {
-    localStorage.setItem(key, body);
-  } catch {
-    // the browser has no room: the request may still arrive
-  }
-  const address = ours(`../api/contents/${known.path.split("/").map(encodeURIComponent).join("/")}`);
-  fetch(address, { method: "PUT", keepalive: true, headers: allowed(), body })
-    .then((answer) => answer.ok && localStorage.removeItem(key))
+  put(known.path, body, true)
+    .then((answer) => answer.ok && localStorage.removeItem(KEPT + known.path))
     .catch(() => {});
+  localStorage.setItem(KEPT + known.path, body);
+}
+
+function put(path, body, keepalive) {
+  const address = ours(`../api/contents/${path.split("/").map(encodeURIComponent).join("/")}`);
+  return fetch(address, { method: "PUT", keepalive, headers: allowed(), body });
 }
 
 /** Send what a page has kept as it was left, unless the Pi has it. */
-async function bringBack(context, save) {
+async function bringBack(context) {
   const { path } = context;
-  const kept = JSON.parse(localStorage.getItem(KEPT + path));
-  const typed = ({ cells }) => JSON.stringify(cells.map((cell) => [cell.cell_type, cell.source]));
-  if (kept && typed(kept.content) !== typed(context.model.toJSON())) {
-    const model = await save(path, kept);
-    const there = model.serverPath ?? model.path;
+  const kept = localStorage.getItem(KEPT + path);
+  if (kept && typed(JSON.parse(kept).content) !== typed(context.model.toJSON())) {
+    const answer = await put(path, kept, false);
+    if (!answer.ok) return; // the next page tries again
+    const there = (await answer.json()).path;
     if (there === path) await context.revert();
     else tell(_("What you typed last, in this browser, is saved as “{ours}”: “{theirs}” has changed since. Both are on the start page.", { ours: nameOf(there), theirs: nameOf(path) }));
   }
@@ -100,24 +98,16 @@ function guard(contents, contextOf) {
     if (model.hash && options?.content !== false) versions.set(path, { path, hash: model.hash });
     return model;
   };
-  contents.save = async (path, options) => {
+  const send = async (path, options) => {
     const known = versions.get(path);
-    if (!known) return save(path, options);
     const context = contextOf(path);
-    let begun;
-    const send = () => {
-      clearTimeout(unsaved.get(context));
-      unsaved.delete(context);
-      begun = Date.now();
-      const kernel = context?.sessionContext.session?.kernel?.id;
-      const content = context?.model.toJSON() ?? options.content; // as it is now: the Pi may have been away for long
-      return save(known.path, { ...options, content, made_from: known.hash, page: PAGE, kernel });
-    };
-    const model = await whenHere(send).catch((error) => {
-      if (context) unsaved.set(context, 0);
-      throw error; // which Jupyter shows
-    });
-    took = Date.now() - begun;
+    const mine = saves.get(context) ?? {};
+    const begun = Date.now();
+    mine.isSoon = false;
+    const kernel = context?.sessionContext.session?.kernel?.id;
+    const content = context?.model.toJSON() ?? options.content; // as it is now: the Pi may have been away for long
+    const model = await save(known.path, { ...options, content, made_from: known.hash, page: PAGE, kernel });
+    if (context) Object.assign(mine, { typed: typed(content), took: Date.now() - begun });
     localStorage.removeItem(KEPT + known.path);
     const there = model.serverPath ?? model.path;
     versions.set(path, { path: there, hash: model.hash });
@@ -127,6 +117,7 @@ function guard(contents, contextOf) {
     }
     return { ...model, path, name: nameOf(path) };
   };
+  contents.save = (path, options) => (versions.has(path) ? whenHere(() => send(path, options)) : save(path, options));
   contents.fileChanged.connect((_contents, { type, oldValue, newValue }) => {
     const known = versions.get(oldValue?.path);
     if (type !== "rename" || !known) return;
@@ -136,16 +127,15 @@ function guard(contents, contextOf) {
   });
 }
 
-/** Put a run's outputs into its cell; return whether they are new. */
+/** Put a run's outputs into its cell. */
 function show(cell, run, isFollowed) {
-  if (cell?.type !== "code") return false;
+  if (cell?.type !== "code") return;
   const isThere = cell.executionCount === run.count && cell.outputs.length >= run.outputs.length;
-  if (isThere && !run.running && !isFollowed) return false;
+  if (isThere && !run.running && !isFollowed) return;
   cell.trusted = true; // as if it were run here
   cell.outputs.fromJSON(run.outputs);
   cell.executionCount = run.running ? null : run.count;
   cell.executionState = run.running ? "running" : "idle";
-  return true;
 }
 
 /** Poll for outputs of runs that this page has not begun, or has partly missed, until the kernel is idle. */
@@ -154,21 +144,20 @@ async function follow(context) {
   const cells = () => [...context.model.cells];
   const followed = new Set();
   const mine = (latest = Symbol());
-  let [since, isNews, quiet] = [0, false, 0];
+  let [since, quiet] = [0, 0];
   for (let turn = 0; kernel && quiet < 2 && !context.isDisposed; turn++) {
     if (turn) await wait(EVERY);
     const answer = await ask(`missed?kernel=${kernel.id}&since=${since}`);
     if (mine !== latest || kernel.connectionStatus !== "connected") return; // a new connection starts a new poll
     for (const run of answer?.runs ?? []) {
       if (turn && run.page === kernel.clientId && !followed.has(run.request)) continue;
-      isNews = show(cells().find(({ id }) => id === run.cell), run, followed.has(run.request)) || isNews;
+      show(cells().find(({ id }) => id === run.cell), run, followed.has(run.request));
       if (run.running) followed.add(run.request);
     }
     if (answer) explain(answer.died);
     since = answer?.changes ?? since;
     quiet = answer && !answer.busy ? quiet + 1 : 0;
   }
-  if (isNews) context.save().catch(() => {}); // Jupyter shows the error
 }
 
 /** Go on after the Pi was away. If it was switched off, it has forgotten the lesson's program. */
@@ -184,19 +173,21 @@ export const plugin = {
   id: "mynn:keep",
   autoStart: true,
   activate: (app) => {
-    const contexts = new Set();
     const { contents, sessions } = app.serviceManager;
-    const save = contents.save.bind(contents);
-    guard(contents, (path) => [...contexts].find((context) => context.path === path));
-    addEventListener("pagehide", () => contexts.forEach(leave));
-    onReturn(() => contexts.forEach((context) => resume(context, sessions)));
+    guard(contents, (path) => [...saves.keys()].find((context) => context.path === path));
+    document.addEventListener("visibilitychange", () => document.hidden && saves.forEach(leave));
+    connection.addEventListener("change", () => {
+      if (connection.state === "here") saves.forEach((_mine, context) => resume(context, sessions).catch(() => {}));
+    });
     const look = async () => {
       const context = app.shell.currentWidget?.context;
-      if (!context?.model?.cells || contexts.has(context)) return;
-      contexts.add(context);
+      if (!context?.model?.cells || saves.has(context)) return;
+      const mine = { isSoon: false, took: 0 };
+      saves.set(context, mine);
       await context.ready;
-      await bringBack(context, save).catch(() => {}); // the next page tries again
-      context.model.contentChanged.connect(() => saveSoon(context));
+      await bringBack(context).catch(() => {});
+      mine.typed = typed(context.model.toJSON());
+      context.model.contentChanged.connect(() => context.model.readOnly || saveSoon(context, mine));
       context.sessionContext.connectionStatusChanged.connect((_session, status) => {
         if (status === "connected") follow(context);
       });

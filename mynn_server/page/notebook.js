@@ -1,6 +1,5 @@
 // Plugin for Jupyter's pages. Its style is in notebook.css. It adds the bar for pupils (bar.js), with the free memory if
-// that is short, and the teacher's message. It saves a notebook when its page is left or a message comes: the Pi may be
-// switched off next.
+// that is short, and the teacher's message.
 
 import { addBar } from "./bar.js";
 import { addLine, ask, ours } from "./plugins.js";
@@ -16,28 +15,21 @@ function showMemory(place, { free, short }) {
   place.title = _("Memory is short. End other lessons on the start page.");
 }
 
-/** Show the message; return whether it is new. */
 function showMessage(text) {
-  if (text === message) return false;
+  if (text === message) return;
   message = text;
   line?.remove();
   line = text ? addLine({ id: "mynn-message", title: _("From your teacher. Press to put it away.") }, text) : null;
-  return Boolean(text);
 }
 
 /** Fetch and show the status every half minute while the page is visible. */
-async function keepLooking(app, memory) {
+async function keepLooking(memory) {
   const status = document.hidden ? null : await ask("status");
   if (status) {
     showMemory(memory, status.memory);
-    if (showMessage(status.message?.text ?? "")) save(app);
+    showMessage(status.message?.text ?? "");
   }
-  setTimeout(() => keepLooking(app, memory), EVERY);
-}
-
-function save(app) {
-  const context = app.shell.currentWidget?.context;
-  if (context?.model?.dirty && !context.model.readOnly) context.save().catch(() => {}); // Jupyter shows the error
+  setTimeout(() => keepLooking(memory), EVERY);
 }
 
 export const plugin = (library) => ({
@@ -47,7 +39,6 @@ export const plugin = (library) => ({
     const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: ours("notebook.css") });
     document.head.append(style);
     document.documentElement.style.setProperty("--mynn-show-code", JSON.stringify(_("show the code")));
-    keepLooking(app, await addBar(app, library));
-    document.addEventListener("visibilitychange", () => document.hidden && save(app));
+    keepLooking(await addBar(app, library));
   },
 });

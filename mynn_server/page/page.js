@@ -206,7 +206,9 @@ function card(lesson, program, next) {
 async function beginAfresh({ name }, program) {
   if (!confirm(_("Begin this lesson afresh? Your own stays: it is among your files then, with today’s date in its name."))) return;
   if (program) await ask(`../api/sessions/${escaped(program.session)}`, "DELETE");
-  await demand("lesson", "POST", { name, afresh: true });
+  const [own, now] = [name.split("/").pop(), new Date().toLocaleString("sv").replaceAll(":", ".")]; // 2026-12-24 18.00.00
+  await demand(`../api/contents/${escaped(name)}`, "PATCH", { path: own.replace(/\.ipynb$/, ` (${now}).ipynb`) });
+  await demand("lesson", "POST", { name });
 }
 
 function entry({ name, kind, size }, program) {

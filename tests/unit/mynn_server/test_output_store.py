@@ -1,20 +1,23 @@
-"""Nothing is lost when a page is closed, and nothing locks it: in a browser, with the role jupyter's settings."""
+"""Nothing is lost if a page is closed or signed out, or its Pi off: in a browser, with the role jupyter's settings."""
 
 import functools
 import json
+import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
+from playwright.sync_api import BrowserContext, Locator, Page, WebSocketRoute, expect
 
 from tests.provisioned.notebook_server import Kernel, NotebookServer
-from tests.support.browser import run_until, sign_in
+from tests.support.browser import assert_accessible, open_browser, open_firefox, run_until, sign_in
 from tests.support.classroom import until
 from tests.support.jupyter_server import PASSWORD, Server, run_server
+from tests.support.pupil import PHONE, TABLET
 from tests.unit.mynn_server.conftest import notebook, write
 
 pytestmark = pytest.mark.slow
@@ -24,19 +27,26 @@ for epoch in range(12):
     print('epoch', epoch)
     while epoch == 5 and not os.path.exists('kept.go'):
         time.sleep(0.1)"""
+# Saves as a page is left, and not before: nothing waits as long as the pause before a save.
+PATIENT = "{ const plain = setTimeout; window.setTimeout = (act, after) => plain(act, after === 3000 ? 1e8 : after); }"
+OFFLINE = functools.partial(open_browser, offline=True)
+BOTH = pytest.mark.parametrize("browser", [OFFLINE, open_firefox], ids=["chromium", "firefox"], indirect=True)
 
 
 @pytest.fixture(scope="module")
-def browser(browser: BrowserContext, server: Server) -> BrowserContext:
-    sign_in(browser.pages[0], server.url, PASSWORD)
-    expect(browser.pages[0]).to_have_url(re.compile(r"/start/\??$"))
-    return browser
+def browser(request: pytest.FixtureRequest, chromium: None, server: Server) -> Iterator[BrowserContext]:
+    """Chromium, or what a test asks for, signed in."""
+    with getattr(request, "param", OFFLINE)() as context:
+        page = context.new_page()
+        sign_in(page, server.url, PASSWORD)
+        expect(page).to_have_url(re.compile(r"/start/\??$"))
+        yield context
 
 
 @pytest.fixture
 def path(server: Server, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A notebook with the code that a test asks for; afterwards, its program is ended."""
-    text = notebook("A lesson").replace("print('hello')", json.dumps(request.param)[1:-1])
+    text = notebook("A lesson").replace("print('hello')", json.dumps(getattr(request, "param", "print('mine')"))[1:-1])
     path = write(server, "kept.ipynb", text)
     yield path
     end_all(server.student())
@@ -49,16 +59,21 @@ def end_all(student: NotebookServer) -> None:
         student.delete(f"/api/sessions/{session['id']}")
 
 
-def open_page(browser: BrowserContext, server: Server) -> Page:
+def open_page(browser: BrowserContext, server: Server, script: str = "", state: str = "[data-state=idle]") -> Page:
     page = browser.new_page()
+    page.add_init_script(script)
+    page.on("dialog", lambda question: question.accept())
     page.goto(f"{server.url}/notebooks/kept.ipynb")
-    expect(page.locator(".jp-CodeCell")).to_be_visible()
+    expect(page.locator(f".mynn-bar{state}")).to_be_visible()
     return page
 
 
+def cell_of(page: Page) -> Locator:
+    return page.locator(".jp-CodeCell .cm-content")
+
+
 def run(page: Page) -> None:
-    cell = page.locator(".jp-CodeCell .cm-content")
-    run_until(page, lambda: cell.press("Control+Enter"), page.locator(".jp-OutputArea-output").first)
+    run_until(page, lambda: cell_of(page).press("Control+Enter"), page.locator(".jp-OutputArea-output").first)
 
 
 def printed(path: Path) -> str:
@@ -88,7 +103,7 @@ def test_a_page_that_was_closed_shows_all_that_its_cell_has_printed(
     page = open_page(browser, server)
     run(page)
     page.close()
-    page = open_page(browser, server)
+    page = open_page(browser, server, state="")
     expect(page.locator(".jp-OutputArea-output")).to_contain_text("epoch 5")
     expect(page.locator(".jp-InputPrompt").last).to_have_text("[*]:")
     go.touch()
@@ -124,7 +139,6 @@ def test_a_server_that_ends_writes_what_no_page_has_saved(venv: Path) -> None:
         assert [printed(path) for path in paths] == ["", "hello\n"]
 
 
-@pytest.mark.parametrize("path", ["print('mine')"], indirect=True)
 def test_what_a_pupil_starts_again_does_not_come_back(browser: BrowserContext, server: Server, path: Path) -> None:
     """It did when the page asked what it had missed: the next run seemed to be over before it had begun."""
     page = open_page(browser, server)
@@ -153,14 +167,11 @@ def test_a_cell_that_prints_without_end_can_be_stopped(browser: BrowserContext, 
     page.close()
 
 
-@pytest.mark.parametrize("path", ["print('mine')"], indirect=True)
 def test_two_pages_of_one_notebook_overwrite_nothing(browser: BrowserContext, server: Server, path: Path) -> None:
     """The second to save is told so, and goes on in a file of its own."""
     pages = [open_page(browser, server) for _ in "12"]
-    for page in pages:  # or its first key to save may be missed
-        expect(page.locator(".mynn-bar[data-state=idle]")).to_be_visible()
     for page, text in zip(pages * 2, ("# one", "# two", "# three", "# four"), strict=True):
-        page.locator(".jp-CodeCell .cm-content").press("Control+End")
+        cell_of(page).press("Control+End")
         page.keyboard.type(text)
         page.keyboard.press("Control+s")
         until(functools.partial(is_saved, path, text))
@@ -173,7 +184,6 @@ def test_two_pages_of_one_notebook_overwrite_nothing(browser: BrowserContext, se
         page.close()
 
 
-@pytest.mark.parametrize("path", ["print('mine')"], indirect=True)
 def test_a_page_that_was_asleep_when_its_program_died_says_so(
     browser: BrowserContext, server: Server, path: Path
 ) -> None:
@@ -197,4 +207,95 @@ def test_a_page_that_was_asleep_when_its_program_died_says_so(
     is_asleep[0] = False
     connections[-1].close()
     expect(page.locator(".mynn-told")).to_have_text(re.compile("This lesson’s program stopped unexpectedly"))
+    page.close()
+
+
+@BOTH
+def test_what_was_typed_last_is_there_after_a_reload_and_in_a_closed_tab(
+    browser: BrowserContext, server: Server, path: Path
+) -> None:
+    """With the outputs that were saved before."""
+    page = open_page(browser, server, PATIENT)
+    run(page)
+    page.keyboard.press("Control+s")
+    until(lambda: printed(path) == "mine\n")
+    cell_of(page).fill("# reloaded")
+    page.reload()
+    expect(cell_of(page)).to_have_text("# reloaded")
+    expect(page.get_by_text("mine", exact=True)).to_be_visible()
+    cell_of(page).fill("# closed")
+    with page.expect_event("close"):  # Jupyter may ask first, which is accepted
+        page.close(run_before_unload=True)
+    until(lambda: "# closed" in path.read_text())
+    page = open_page(browser, server)
+    expect(cell_of(page)).to_have_text("# closed")
+    assert [one.name for one in path.parent.glob("kept*")] == [path.name]
+    page.close()
+
+
+@BOTH
+def test_what_the_pi_did_not_get_is_sent_by_the_next_page(browser: BrowserContext, server: Server, path: Path) -> None:
+    """Beside what another page has saved meanwhile."""
+    for other in (False, True):
+        page = open_page(browser, server, PATIENT)
+        cell_of(page).fill(f"# kept, {other}")
+        browser.set_offline(True)
+        page.goto("about:blank")
+        page.close()
+        browser.set_offline(False)
+        if other:
+            path.write_text(notebook("Kept", "# of another page"))
+        page = open_page(browser, server)
+        expect(cell_of(page)).to_have_text("# of another page" if other else "# kept, False")
+        expect(page.locator(".mynn-told")).to_have_count(int(other))
+        assert is_saved(path, f"# kept, {other}") and len([*path.parent.glob("kept*")]) == 1 + other
+        page.close()
+
+
+@BOTH
+def test_a_pupil_who_is_signed_out_signs_in_on_the_spot(browser: BrowserContext, server: Server, path: Path) -> None:
+    page, other = open_page(browser, server), browser.new_page()
+    other.goto(f"{server.url}/logout")
+    expect(other.locator("input[name=password]")).to_be_visible()
+    other.close()
+    cell_of(page).fill("# signed out")
+    line = page.locator("form.mynn-told")
+    expect(line).to_contain_text("You are not signed in any more.")
+    for screen in (PHONE, TABLET):
+        page.set_viewport_size(screen)
+        expect(line.get_by_role("button")).to_be_in_viewport(ratio=1)
+        assert_accessible(page, ".mynn-bar", "form.mynn-told")
+    for password, says in (("mooncake8", "That is not this Pi’s password"), (PASSWORD, "")):
+        line.get_by_label("The Pi’s password").fill(password)
+        line.get_by_role("button", name="Sign in").click()
+        expect(line).to_contain_text(says) if says else expect(line).to_have_count(0)
+    until(lambda: "# signed out" in path.read_text())
+    expect(page.locator(".jp-Dialog")).to_have_count(0)
+    page.close()
+
+
+@BOTH
+def test_the_bar_says_that_the_pi_does_not_answer_and_goes_on_when_it_is_back(
+    browser: BrowserContext, server: Server, path: Path
+) -> None:
+    """Without a dialog. If the Pi was switched off meanwhile, the lesson has another program."""
+    page = open_page(browser, server)
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        expect(page.locator(".mynn-told")).to_contain_text("The Pi does not answer")
+        cell_of(page).fill("print('from' + ' away')")
+        page.get_by_role("button", name="Run all").click()
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+    expect(page.get_by_text("from away", exact=True)).to_be_visible()
+    until(lambda: "' away'" in path.read_text())
+    browser.set_offline(True)
+    expect(page.locator(".mynn-bar[data-state=silent]")).to_be_visible()
+    end_all(server.student())
+    browser.set_offline(False)
+    expect(page.locator(".mynn-told")).to_contain_text("The Pi was switched off meanwhile")
+    cell_of(page).fill("print('again' + ' here')")
+    run(page)
+    expect(page.get_by_text("again here", exact=True)).to_be_visible()
+    expect(page.locator(".jp-Dialog")).to_have_count(0)
     page.close()

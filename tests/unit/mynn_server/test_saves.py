@@ -21,7 +21,7 @@ class Page:
     def __init__(self, contents: Contents, number: int) -> None:
         self.contents, self.number = contents, number
         self.path, self.version, self.knows = "lesson.txt", None, set[str]()
-        self.kept: list[tuple[str, str | None, str]] = []  # in the browser: what was not yet saved as the page was left
+        self.kept = list[tuple[dict[str, Any], str]]()  # in the browser, as the page is left: a save
 
     async def open(self, known: dict[str, set[str]]) -> None:
         with suppress(HTTPError):  # nobody has saved it yet
@@ -29,30 +29,24 @@ class Page:
             self.path, self.version, self.knows = "lesson.txt", model["hash"], set(known[model["content"]])
 
     def leave(self, text: str, known: dict[str, set[str]]) -> None:
-        """Lose the request that a page sends as it is left."""
-        self.knows.add(text)
-        known[text] = set(self.knows)
-        self.kept = [(text, self.version, self.path)]
-
-    async def bring_back(self) -> None:
-        for text, version, path in self.kept:
-            model = {"type": "file", "format": "text", "content": text, "made_from": version, "page": self.number}
-            await self.contents.save(model, path)
-        self.kept = []
-
-    async def save(self, text: str, known: dict[str, set[str]], is_heard: bool) -> None:
         self.knows.add(text)
         known[text] = set(self.knows)
         model = {"type": "file", "format": "text", "content": text, "made_from": self.version, "page": self.number}
-        self.kept = []
-        answer = await self.contents.save(model, self.path)
+        self.kept = [(model, self.path)]
+
+    async def bring_back(self) -> None:
+        while self.kept:
+            await self.contents.save(*self.kept.pop())
+
+    async def save(self, text: str, known: dict[str, set[str]], is_heard: bool) -> None:
+        self.leave(text, known)
+        answer = await self.contents.save(*self.kept.pop())
         if is_heard:
             self.path, self.version = answer["path"], answer["hash"]
 
 
-STEPS = st.lists(
-    st.tuples(PAGES, st.sampled_from(["open", "save", "lose the answer", "save at once", "leave"])), max_size=12
-)
+WAYS = ["open", "save", "lose the answer", "save at once", "leave"]
+STEPS = st.lists(st.tuples(PAGES, st.sampled_from(WAYS)), max_size=12)
 
 
 async def play(folder: Path, steps: list[tuple[int, str]]) -> None:

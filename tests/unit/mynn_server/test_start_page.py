@@ -66,13 +66,6 @@ def test_a_missing_lesson_can_be_put_back_but_nothing_is_overwritten(server: Ser
     path.write_text("mine")
     assert student.ask("POST", "/start/lesson", json={"name": THIRD}).status_code == 409
     assert path.read_text() == "mine"
-    assert student.get("/start/status")["lessons"][1]["changed"]
-    assert student.ask("POST", "/start/lesson", json={"name": THIRD, "afresh": True}).status_code == 204
-    assert path.read_bytes() == (pristine / THIRD).read_bytes()
-    assert not student.get("/start/status")["lessons"][1]["changed"]
-    [own] = path.parent.glob("a_third (20??-??-??).ipynb")
-    assert own.read_text() == "mine"
-    own.unlink()
     path.unlink()
     path.symlink_to(server.home / "elsewhere")
     assert student.ask("POST", "/start/lesson", json={"name": THIRD}).status_code == 409

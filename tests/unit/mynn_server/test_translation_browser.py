@@ -135,7 +135,7 @@ def server(translated: Path, networks: Path) -> Iterator[Server]:
         environment = {"MYNN_LANGUAGE": "de", "NETWORKS_DIR": name}
         pristine: dict[str, Any] = {"lessons_pristine": folder, "message_file": folder / "message"}
         with run_server(translated, environment=environment, **pristine) as running:
-            write(running, LESSON, (folder / LESSON).read_text())
+            write(running, LESSON, (folder / LESSON).read_text() + "\n")  # changed: it can be begun afresh
             record = tasks.Record({Path(LESSON).stem: tasks.Finished("2026-11-27T10:00:00", 0.938)})
             write(running, tasks.FILE, record.text())
             write(running, "⟦mine.csv⟧", "7")
