@@ -132,7 +132,7 @@ function forNotebook(panel, commands, apputils, node, middle) {
     ["", "on", _("Run from here"), act("run-all-below"), _("Run this cell and all below")],
     ["", "all", _("Run all"), act("run-all-cells"), _("Run all cells, from the top")],
     ["stop", "stop", _("Stop"), act("interrupt-kernel"), _("Stop what is running")],
-    ["", "again", _("Start again"), again, _("Start again: forget what was computed")],
+    ["again", "again", _("Start again"), again, _("Start again: forget what was computed")],
   ].map(([name, picture, words, press, help]) => {
     const made = control("button", name && `mynn-${name}`, picture, words, { type: "button", title: help });
     made.addEventListener("click", press);

@@ -105,7 +105,6 @@ function showMemory({ free, total }) {
   $("memory-used").style.width = `${Math.round(100 * (1 - free / total))}%`;
   const memory = _("Memory: {free} of {total} MB free.", { free, total });
   $("memory-words").textContent = `${memory} ${room}`;
-  $("memory").hidden = false;
 }
 
 /** Show the teacher's message, until it is removed or its time is over. */

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Route, ViewportSize, expect
 
 from mynn import tasks
-from tests.support.browser import DESKTOP, assert_accessible, run_until, sign_in
+from tests.support.browser import DESKTOP, assert_accessible, layout_shift, run_until, sign_in
 from tests.support.classroom import until
 from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.pupil import PHONE, TABLET
@@ -121,6 +121,19 @@ def test_cards_are_shown_in_order_and_one_click_puts_a_lesson_back(
     assert own.read_text() == "mine" and "Part 2" in path.read_text()
     own.unlink()
     path.unlink()
+
+
+@pytest.mark.usefixtures("page")
+def test_nothing_moves_while_the_page_appears(browser: BrowserContext, server: Server, pristine: Path) -> None:
+    """With a message from the teacher and a file of one's own, too."""
+    message, own = pristine / "message", write(server, "mine.csv", "7")
+    message.write_text(json.dumps({"text": "Five more minutes", "minutes": 45}))
+    start = browser.new_page()
+    start.goto(server.url)
+    assert layout_shift(start, ".lesson") < 0.1
+    start.close()
+    message.unlink()
+    own.unlink()
 
 
 def test_a_card_says_how_many_of_its_tasks_are_right(page: Page, server: Server) -> None:

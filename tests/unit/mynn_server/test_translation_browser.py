@@ -66,6 +66,7 @@ UNTRANSLATED = """([root, names]) => {
   document.querySelectorAll(root === "html" ? "body" : root).forEach(walk);
   return found;
 }"""
+SAY = "(words) => document.querySelectorAll('.mynn-buttons span').forEach((one, at) => (one.textContent = words[at]))"
 # Returns the texts that leave the screen, or what they stand in.
 CUT_OFF = """(root) => {
   const UNSHOWN = "script, style, noscript, option, .unseen, .mynn-title";
@@ -248,6 +249,11 @@ def test_a_lesson(page: Page, server: Server) -> None:
     expect(page.locator(".mynn-guess-entry")).to_have_value("93,8")
     parts = ".mynn-bar, .mynn-guess, .mynn-pad, #mynn-message, .jp-InputPlaceholder .jp-Placeholder-contentContainer"
     assert_translated_and_whole(page, "lesson", parts)
+    page.set_viewport_size({"width": 360, "height": 800})
+    for code in languages.TRANSLATED:  # their words are longer than those of the pseudo-language
+        words = languages.texts_of(languages.read(code, "browser"))
+        page.evaluate(SAY, [words[text] for text in ("Run", "Run from here", "Run all", "Stop", "Start again")])
+        assert page.evaluate(CUT_OFF, ".mynn-bar") == [], code
     page.screenshot(path=ROOT / "dist/screenshots/words-lesson.png")
     page.locator(".mynn-buttons button").last.click()
     expect(page.locator(".jp-Dialog")).to_be_visible()
