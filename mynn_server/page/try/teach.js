@@ -12,7 +12,7 @@ const DIGITS = { step: 1, slow: 1, fast: 250 }; // between two updates of the di
 const PAUSE = 700; // milliseconds between two digits, when slow
 const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches; // no flickering digits
 const [WIDTH, HEIGHT, LEFT, ABOVE, BELOW] = [440, 240, 52, 22, 26]; // units of the curve's SVG
-
+const RANGES = { "hidden-nodes": [1, 200], "learning-rate": [0.001, 1], guess: [0, 100] }; // of the fields for numbers
 let worker = null; // once training has begun
 let way = ""; // step, slow or fast, while training
 let busy = false; // waiting for the worker's answer
@@ -41,11 +41,12 @@ const cells = Array.from({ length: 10 }, (_, digit) => {
   return Array.from({ length: 4 }, () => add(row, "td"));
 });
 showState();
-guessed();
+for (const id of ["hidden-nodes", "learning-rate"]) $(id).value = inFigures(numberIn(id)); // 0,1 in German
+numberIn("guess");
 showClimbed();
 if (before) resume();
 
-$("guess").addEventListener("input", guessed);
+$("settings").addEventListener("input", ({ target: { id } }) => id in RANGES && numberIn(id));
 $("choices").addEventListener("submit", (event) => {
   event.preventDefault();
   clearTimeout(timer);
@@ -66,7 +67,7 @@ $("anew").addEventListener("click", () => {
   worker.terminate();
   [worker, way, busy, mine, before] = [null, "", false, null, null];
   $("guess").value = "";
-  guessed();
+  numberIn("guess");
   $("progress").hidden = true;
   write($("result"), "");
   use(null);
@@ -75,20 +76,21 @@ $("anew").addEventListener("click", () => {
 });
 $("mine").addEventListener("change", () => use($("mine").checked ? mine : null));
 
-// The guess, if it is a number from 0 to 100. If not, the browser asks for that before it submits the form.
-function guessed() {
-  const [low, high] = [0, 100];
-  const guess = numbersIn($("guess").value).find((number) => low <= number && number <= high);
-  const asked = _("Please enter a number from {low} to {high}.", { low, high });
-  $("guess").setCustomValidity(guess === undefined ? asked : "");
-  return guess;
+// The number in a field, if it is in the field's range. If not, the browser asks for that before it submits the form.
+function numberIn(id) {
+  const [low, high] = RANGES[id];
+  const isFit = (number) => isBetween(number, low, high) && (id !== "hidden-nodes" || Number.isInteger(number));
+  const found = numbersIn($(id).value).find(isFit);
+  const range = { low: inFigures(low), high: inFigures(high) };
+  $(id).setCustomValidity(found === undefined ? _("Please enter a number from {low} to {high}.", range) : "");
+  return found;
 }
 
 function begin(before) {
   worker = new Worker("worker.js", { type: "module" });
   worker.onmessage = ({ data }) => show(data);
   worker.onerror = () => show({ trouble: _("this browser cannot do it") });
-  const [hiddenNodes, learningRate] = ["hidden-nodes", "learning-rate"].map((id) => Number($(id).value));
+  const [hiddenNodes, learningRate] = ["hidden-nodes", "learning-rate"].map(numberIn);
   chosen = { hiddenNodes, learningRate, rule: $("rule").value, turned: $("turned").checked };
   write($("result"), _("The digits are on their way."));
   ask({ begin: { ...chosen, before } });
@@ -97,20 +99,20 @@ function begin(before) {
 // --- over a reload
 
 function asStored() {
-  return { ...chosen, guess: Number($("guess").value), trained, points, weights: asText(mine.weights()) };
+  return { ...chosen, guess: numberIn("guess"), trained, points, weights: asText(mine.weights()) };
 }
 
 function isTaught({ hiddenNodes, learningRate, rule, turned, guess, trained, points, weights }) {
   const isPoint = ([tested, part]) => Number.isInteger(tested) && isBetween(tested, 0, trained) && isBetween(part, 0, 1);
   const { wih } = Network.from(asWeights(weights), learningRate, rule); // an error if they are something else
-  const isChosen = hiddenNodes === wih.length && isBetween(learningRate, 0.001, 1) && typeof turned === "boolean";
+  const isChosen = hiddenNodes === wih.length && isBetween(learningRate, ...RANGES["learning-rate"]) && typeof turned === "boolean";
   const isCounted = Number.isSafeInteger(trained) && points.length > 0 && isList(points, isPoint);
-  return isChosen && isBetween(hiddenNodes, 1, 200) && isBetween(guess, 0, 100) && isCounted;
+  return isChosen && isBetween(hiddenNodes, ...RANGES["hidden-nodes"]) && isBetween(guess, ...RANGES.guess) && isCounted;
 }
 
 function resume() {
   const fields = { "hidden-nodes": "hiddenNodes", "learning-rate": "learningRate", rule: "rule", guess: "guess" };
-  Object.entries(fields).forEach(([id, name]) => ($(id).value = before[name]));
+  Object.entries(fields).forEach(([id, name]) => ($(id).value = id in RANGES ? inFigures(before[name]) : before[name]));
   $("turned").checked = before.turned;
   const { trained, points, weights } = before;
   begin({ trained, points, weights: asWeights(weights) });
@@ -168,7 +170,7 @@ function inWords(ended) {
       ? _("After {tested} it recognised {percent} of 100 new ones.", places)
       : _("Before that it recognised {percent} of 100 new ones.", places),
   ];
-  const guess = inFigures(guessed());
+  const guess = inFigures(numberIn("guess"));
   if (ended) sentences.push(_("You guessed {guess}. Full speed goes through all of them again.", { guess }));
   return sentences.join(" ");
 }
@@ -199,7 +201,7 @@ function showCurve(round) {
   });
   addSvg(curve, "text", { x: LEFT, y: HEIGHT - 6 }, "0");
   addSvg(curve, "text", { x: x(most), y: HEIGHT - 6, "text-anchor": "end" }, _("{count} digits", { count: inFigures(most) }));
-  const guess = guessed() / 100;
+  const guess = numberIn("guess") / 100;
   addSvg(curve, "line", { class: "guess", x1: LEFT, x2: x(most), y1: y(guess), y2: y(guess) });
   const isAbove = guess > points.at(-1)[1]; // above the curve's end
   const place = { x: x(most), y: y(guess) + (isAbove ? -6 : 16), "text-anchor": "end" };

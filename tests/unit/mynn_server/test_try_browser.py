@@ -269,6 +269,7 @@ def test_a_network_is_taught_by_single_digits_slowly_and_at_full_speed(page: Pag
     expect(guess).to_be_focused()  # it is asked for first
     expect(page.locator("#progress")).to_be_hidden()
     page.keyboard.type("80,5")
+    page.get_by_label("Learning rate").fill("0,1")  # or "Yours" below stays empty
     press(one, way)
     expect(result).to_have_text(
         re.compile(r"It has learnt from 1 digit. Before that it recognised [\d.]+ of 100 new ones.")
