@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import ast
 import builtins
+import linecache
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from html import escape
+from types import TracebackType
 from typing import Any
 
 from mynn.translation import N_, _
-from mynn.typed import plain, plain_sign
+from mynn.typed import answers_in, plain, plain_sign
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 KINDS = {
@@ -96,16 +98,29 @@ def sentence(error: BaseException, names: dict[str, Any]) -> str:
     parts = match.groups() if match else ()
     meaning = _(meaning).format(*(_(KINDS[part]) if part in KINDS else part for part in parts))
     meaning = f"{meaning[:1].upper()}{meaning[1:]}{_guess(error, names)}"
-    line = error.lineno if isinstance(error, SyntaxError) else _line(error, names)
+    line = error.lineno if isinstance(error, SyntaxError) else getattr(_step(error, names), "tb_lineno", None)
     return _("Line {line}: {sentence}").format(line=line, sentence=meaning) if line else meaning
 
 
-def _line(error: BaseException, names: dict[str, Any]) -> int | None:
-    """Return the line of the cell at which the error occurred."""
+def _step(error: BaseException, names: dict[str, Any]) -> TracebackType | None:
+    """Return the step of the traceback that is in the cell."""
     step = error.__traceback__
     while step and not (step.tb_frame.f_globals is names and step.tb_frame.f_code.co_name == "<module>"):
         step = step.tb_next
-    return step.tb_lineno if step else None
+    return step
+
+
+def _check_anyway(error: BaseException, names: dict[str, Any]) -> None:
+    """Run the check of an answer that stopped with an error: it has the hints."""
+    step = _step(error, names)
+    if not (step and isinstance(error, Exception)):
+        return
+    file = step.tb_frame.f_code.co_filename
+    source = "".join(linecache.getlines(file))
+    for name, value, check in answers_in(source):
+        if value.lineno <= step.tb_lineno <= (value.end_lineno or 0):
+            names[name], unread[name] = ..., (ast.get_source_segment(source, value) or "", "")
+            exec(compile(ast.Module([check], []), file, "exec"), names)
 
 
 def _guess(error: BaseException, names: dict[str, Any]) -> str:
@@ -164,6 +179,7 @@ def load_ipython_extension(shell: Any) -> None:
             summary = escape(_("What Python says"))
             html = f"<b>{escape(said)}</b><details><summary>{summary}</summary><pre>{details}</pre></details>"
             shell.display_pub.publish({"text/plain": said, "text/html": html})
+            _check_anyway(error, shell.user_ns)
         except Exception:  # a pupil's own exception class can fail anywhere, as in its __str__
             show(kind, error, report)
         else:

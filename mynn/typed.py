@@ -1,9 +1,11 @@
-"""Reader of answers that are typed as on paper or on a tablet: “both”, −0.25, 0.5 × 1.5, 39 700, ٩٨٠, 5 %."""
+"""Answers in a cell, and a reader of those that are typed as on paper: “both”, −0.25, 0.5 × 1.5, 39 700, ٩٨٠, 5 %."""
 
 from __future__ import annotations
 
+import ast
 import re
 import unicodedata
+from collections.abc import Iterator
 
 # Word in a character's Unicode name → sign that Python has for it.
 SIGNS = {
@@ -40,3 +42,14 @@ def plain(text: str) -> str:
     text = re.sub(r"^([\d.]+) ?: ?([\d.]+)$", r"\1 / \2", text)
     unit = re.fullmatch(r"(.*\d) ?(\D+)", text)
     return unit[1] if unit and (unit[2] in ("%", "°") or unit[2].isalpha()) else text
+
+
+def answers_in(source: str) -> Iterator[tuple[str, ast.expr, ast.Expr]]:
+    """Yield a cell's answers: the variable that is checked, the code that it is assigned, and the check."""
+    assigned: dict[str, ast.expr] = {}
+    for line in ast.parse(source).body:
+        match line:
+            case ast.Assign(targets=[ast.Name(name)], value=value):
+                assigned[name] = value
+            case ast.Expr(ast.Call(ast.Name("check"), [ast.Name(name), *_])) as check if name in assigned:
+                yield name, assigned[name], check

@@ -18,6 +18,7 @@ from mynn.explain import unread
 from mynn.lesson import done
 from mynn.lesson.notebook import in_a_notebook
 from mynn.translation import _
+from mynn.typed import answers_in
 
 HUGE = 10**300  # stands for all larger numbers, which numpy has not
 CLOSE = 1e-6  # relative tolerance for numbers: allows for rounding by the computer and the student
@@ -51,6 +52,7 @@ def check(answer: Any, right: Any, *hints: str, why: str = "", within: float = 0
         if answer is ...:
             wrong: str | None
             typed, wrong = unread[task]
+            wrong = wrong or (isinstance(right, str) and _compared(answer, right, within, typed)) or ""
         else:
             wrong = _asked(right, answer) if callable(right) else _compared(answer, right, within, typed)
     except Exception as error:  # any error in the student's code becomes a sentence
@@ -70,14 +72,9 @@ def check(answer: Any, right: Any, *hints: str, why: str = "", within: float = 0
 def _task(cell: FrameType) -> tuple[str, str] | None:
     """Return the variable that the running cell now checks, and the code that the cell assigns to it; or None."""
     source = "".join(linecache.getlines(cell.f_code.co_filename))
-    typed: dict[str, str] = {}
-    for line in ast.parse(source).body:
-        match line:
-            case ast.Assign(targets=[ast.Name(name)], value=value):
-                typed[name] = ast.get_source_segment(source, value) or ""
-            case ast.Expr(ast.Call(ast.Name("check"), [ast.Name(name), *_])) if name in typed:
-                if line.lineno <= cell.f_lineno <= (line.end_lineno or 0):
-                    return name, typed[name]
+    for name, value, check in answers_in(source):
+        if check.lineno <= cell.f_lineno <= (check.end_lineno or 0):
+            return name, ast.get_source_segment(source, value) or ""
     return None
 
 
