@@ -10,6 +10,7 @@ import builtins
 import linecache
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from html import escape
 from types import TracebackType
@@ -49,7 +50,6 @@ MEANINGS = (
     on(r"SyntaxError: .*forgot a comma", "A comma or a sign such as * is missing between two things."),
     on(r"SyntaxError: invalid char.* '(.)'", "Python does not know the sign {}."),
     on(r"SyntaxError: invalid non-print", "The line has an invisible sign: delete its spaces, and type them again."),
-    on(r"SyntaxError: leading zeros", "A whole number does not begin with 0: write 980, not 0980."),
     on(r"SyntaxError: .*syntax\n.*=\s*(?:#.*)?$", "Nothing stands behind the =: write your answer there."),
     on(r"SyntaxError: .*syntax\n.*= *[^\W\d]+( [^\W\d]+)+ *(#|$)", "Words stand in quotation marks, numbers do not."),
     on(r"SyntaxError", "Python cannot read this line."),
@@ -82,7 +82,8 @@ MEANINGS = (
 )  # fmt: skip
 
 
-unread: dict[str, tuple[str, str]] = {}  # name → an answer that is no Python, and its explanation
+ANSWER = re.compile(r"^(\w+) *=(?!=) *(.*?)(?= *(?:#.*)?$)(?=[\s\S]*^check\(\1,)", re.MULTILINE)
+unread: dict[str, tuple[str, str]] = {}  # name → an answer that is no Python or stops, and its explanation
 
 
 def sentence(error: BaseException, names: dict[str, Any]) -> str:
@@ -120,7 +121,8 @@ def _check_anyway(error: BaseException, names: dict[str, Any]) -> None:
     for name, value, check in answers_in(source):
         if value.lineno <= step.tb_lineno <= (value.end_lineno or 0):
             names[name], unread[name] = ..., (ast.get_source_segment(source, value) or "", "")
-            exec(compile(ast.Module([check], []), file, "exec"), names)
+            with suppress(Exception):  # what is right may need the cells above, too
+                exec(compile(ast.Module([check], []), file, "exec"), names)
 
 
 def _guess(error: BaseException, names: dict[str, Any]) -> str:
@@ -142,18 +144,16 @@ def read_answers(lines: list[str]) -> list[str]:
     An input transformer of IPython. An answer is a line "name = ..." with a check of that name below it.
     """
     source = "".join(lines)
-    checked = re.search(r"^check\((\w+),", source, re.MULTILINE)
-    name = checked[1] if checked else ""
-    line = re.compile(rf"^({name} *=(?!=) *)(.*?)(?= *(?:#.*)?$)", re.MULTILINE)
-    if not (name and (answer := line.search(source))):
+    if not (answer := ANSWER.search(source)):
         return lines
+    name, typed = answer.groups()
     unread.pop(name, None)
-    for change in (r"\1\2", lambda answer: answer[1] + plain(answer[2]), r"\1..."):
-        cell = line.sub(change, source)
+    for change in (typed, plain(typed), "..."):
+        cell = source[: answer.start(2)] + change + source[answer.end(2) :]
         try:
             ast.parse(cell)
         except SyntaxError as error:
-            unread.setdefault(name, (answer[2], sentence(error, {})))
+            unread.setdefault(name, (typed, sentence(error, {})))
         else:
             return cell.splitlines(keepends=True)
     return lines

@@ -31,11 +31,8 @@ export function inFigures(number, places) {
 const marksSwapped = (figures) => figures.replace(/[.,]/g, (mark) => (mark === "." ? "," : "."));
 
 // A script's ten digits stand side by side in Unicode, from the 0 on.
-function digitOf(character) {
-  let zero = character.codePointAt(0);
-  while (/\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero -= 1;
-  return (character.codePointAt(0) - zero) % 10;
-}
+const isDigit = (code) => /\p{Nd}/u.test(String.fromCodePoint(code));
+const digitOf = (one) => [..."0123456789"].find((digit) => !isDigit(one.codePointAt(0) - digit - 1));
 
 /** What a typed number can mean, first as the language writes it: "1.500 %" is 1500 in German, and 1.5 or 1500 in English. */
 export function numbersIn(text, code = language) {

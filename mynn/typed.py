@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 # Word in a character's Unicode name → sign that Python has for it.
 SIGNS = {
-    "QUOTATION MARK": '"', "MULTIPLICATION": "*", "DOT": "*", "BULLET": "*", "ASTERISK": "*", "DIVISION": "/",
-    "SLASH": "/", "MINUS": "-", "HYPHEN": "-", "DASH": "-", "PERCENT": "%", "DECIMAL SEPARATOR": ".",
-    "THOUSANDS SEPARATOR": "",
+    "QUOTATION MARK": '"', "MULTIPLICATION": "*", "DOT": "*", "DIVISION": "/", "MINUS": "-", "DASH": "-",
+    "DECIMAL SEPARATOR": ".", "THOUSANDS SEPARATOR": "",
 }  # fmt: skip
 
 
@@ -24,9 +23,8 @@ def plain_sign(character: str) -> str:
         return " " if category == "Zs" else ""
     if character.isascii() or category[0] not in "PS":
         return character
-    narrow = unicodedata.normalize("NFKC", character)  # of a wide +, as Japanese keyboards have it
     name = unicodedata.name(character, "")
-    return narrow if narrow.isascii() else next((sign for word, sign in SIGNS.items() if word in name), character)
+    return next((sign for word, sign in SIGNS.items() if word in name), character)
 
 
 def plain(text: str) -> str:
