@@ -256,7 +256,10 @@ CLAIMS = {
         score="whole",
     ),
     "part3_neural_network_mnist_data_with_rotations": Claims(
-        exercises={"steps": "3 * epochs * len(training)"},
+        exercises={
+            "steps": "3 * epochs * len(training)",
+            "saved": "(mistakes_before - mistakes_after) / mistakes_before",
+        },
         figures={
             "mistakes_before": (480, 600),
             "mistakes_after": (422, 582),
