@@ -27,6 +27,9 @@ from tests.support.programs import ROOT
 LESSONS = ROOT / "notebooks"
 PICTURES = LESSONS / "my_own_images"
 LESSON_PATHS = sorted(LESSONS.glob("*.ipynb"))
+MOST_WORDS = 900  # that a pupil reads before the last thing to do: a lesson has 45 minutes; what is more is behind More
+TASK = re.compile(r"^(check\(|wall\.show\()", re.M)
+TO_DO = re.compile(rf"{TASK.pattern}|= guess(_curve)?\(", re.M)
 MOST_CODE = 40  # lines that a pupil sees in a lesson, besides checks; what only draws or prepares is folded
 FOLDED = {"jupyter": {"source_hidden": True}}
 # Appended to a lesson: prints what it is asked for as JSON.
@@ -147,6 +150,18 @@ def test_a_lesson_is_stored_without_outputs_and_says_what_it_teaches(path: Path)
     assert len(re.findall(r"= guess(?:_curve)?\(", code)) >= 2 and tasks_in(path.stem)
     for summary in re.findall(r"<details>(.*?)</details>", text, re.S):
         assert "</summary>\n\n" in summary, "Markdown inside <details> needs a blank line before it"
+
+
+@pytest.mark.parametrize("path", LESSON_PATHS, ids=lambda path: path.stem)
+def test_a_lesson_is_short_and_has_three_things_to_do_one_of_them_for_the_wall(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells
+    more = [cell.source for cell in cells].index("## More")
+    to_do = [number for number, cell in enumerate(cells[:more]) if TO_DO.search(cell.source)]
+    texts = [cell.source for cell in cells[: max(to_do)] if cell.cell_type == "markdown"]
+    assert len(" ".join(texts).split()) <= MOST_WORDS
+    tasks = [task for cell in cells[:more] for task in TASK.findall(cell.source)]
+    assert len(tasks) >= 3 and tasks.count("wall.show(") == 1
+    assert not any(TASK.search(cell.source) for cell in cells[more:]), "what must be done is before More"
 
 
 def test_lessons_are_numbered_in_the_order_of_their_links_and_all_have_claims() -> None:
