@@ -2,7 +2,7 @@
 
 The browser draws, frames the drawing and answers (pad.js), with the network's weights as of the last stroke's end:
 no round trip delays it. It sends the framed pixels to Python, which stores drawings with their labels in
-`my_digits.csv` (mynn/drawings.py).
+`my_digits.csv` (mynn/drawings.py). `Plane` is a network of two inputs, all of it in the browser.
 """
 
 from __future__ import annotations
@@ -31,6 +31,17 @@ except ImportError:
 
 # Translators: two lines on a phone, like every message here.
 FIRST = N_("Draw a digit, then press the button that says which it was.")
+
+
+class Plane(Live):
+    """A square of points in two colours, and the border that a network in the browser learns to draw between them."""
+
+    _script = script(Path(__file__).parents[1] / "plane.js", "network.js")
+    _css = Path(__file__).with_name("pad.css")
+
+    def gone(self) -> str:
+        """Return the sentence to show once the program has ended."""
+        return _("To move the border, run this lesson again from the top.")
 
 
 class Pad(Live):

@@ -18,7 +18,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from mynn import NeuralNetwork, read_csv
 from mynn_server.try_files import FILES
-from tests.support.browser import FIREFOX, assert_accessible, layout_shift, open_browser, open_firefox, touch
+from tests.support.browser import FIREFOX, assert_accessible, box_of, layout_shift, open_browser, open_firefox, touch
 from tests.support.jupyter_server import Server, run_server
 from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, SCREENS, drag, focus, keys_of, press
@@ -233,6 +233,44 @@ def test_what_is_stored_in_another_form_is_dropped(page: Page, found: str | dict
     expect(page.locator("#says")).to_have_text("Draw a digit on the white square.")
     shown = (page.locator(part) for part in ("#result", "#labelled", "#ladder td:last-child"))
     assert [part.first.inner_text() for part in shown] == ["", "", ""]
+
+
+def test_a_border_moves_until_each_point_is_on_its_own_side(page: Page) -> None:
+    """By taps; then by keys for a screen reader, with what moves left out."""
+    page.set_viewport_size(SCREENS["phone"])
+    part = page.locator("#border")
+    says, border, square = part.get_by_role("status"), part.get_by_role("img"), part.get_by_role("application")
+    train = part.get_by_role("button", name=re.compile("Train|Stop"))
+    expect(part.locator("path")).to_have_count(12)
+    press(train, "phone")
+    expect(says).to_have_text(re.compile(r"\d+ epochs. 12 of 12 points are on their own side."))
+    expect(train).to_have_text("Train")
+    press(part.get_by_role("button", name="Clear"), "phone")
+    corners = [(0.2, 0.2), (0.8, 0.8), (0.2, 0.8), (0.8, 0.2), (0.5, 0.5)]  # x to the right and y down; red first
+    width = box_of(square)["width"]
+    for number, (x, y) in enumerate([*corners, corners[-1]]):  # the last one is taken away again
+        press(part.get_by_role("button", name="Red" if number < 2 else "Blue"), "phone")
+        square.tap(position={"x": x * width, "y": y * width})
+    press(train, "phone")
+    expect(says).to_contain_text("4 of 4 points are on their own side.")
+    expect(train).to_have_text("Train")
+    colours = border.evaluate("(map) => [...map.getContext('2d').getImageData(0, 0, 33, 33).data]")
+    shown = [4 * (int(33 * y) * 33 + int(33 * x)) for x, y in corners[:4]]
+    assert [colours[place] > colours[place + 2] for place in shown] == [True, True, False, False]  # red is above blue
+    expect(border).to_have_accessible_name(re.compile("at the top: red, blue; .* at the bottom: blue, red"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= SCREENS["phone"]["width"]
+
+    page.emulate_media(reduced_motion="reduce")
+    page.reload()
+    expect(says).to_have_text(re.compile("^0 epochs. . of 4 points are"))
+    focus(square, "keys")
+    for key in ["ArrowLeft"] * 6 + [" "]:
+        page.keyboard.press(key)
+    now = train.evaluate(
+        "(button) => { button.click(); return document.querySelector('#border [role=status]').textContent }"
+    )
+    assert "5 of 5 points" in now
+    assert_accessible(page, "#border")
 
 
 def cut_off(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
