@@ -36,10 +36,12 @@ OUTSTANDING = 8  # least ratio of that difference to the paper's grain (its stan
 FAINTEST = 0.25  # fraction of the strongest ink from which a pixel belongs to the digit
 SMALLEST = 20  # pixels: least area of a digit's largest piece, after shrinking
 PIECES = 12  # most pieces of a digit, since a pen leaves gaps; more are dirt
-MOST_DIGITS = 40  # on a sheet; more things are text, or a pattern
-REACH = 0.25  # fraction of a digit's size: no stroke of it is farther from the others
+MOST_DIGITS = 50  # on a sheet; more things are text, or a pattern
+REACH = (0.25, 0.15)  # fractions of a digit's size: its strokes are no farther from each other, down and across
 
-Box = tuple[float, float, float, float]  # left, top, right and bottom, as fractions of the picture's width and height
+Box = tuple[
+    float, float, float, float
+]  # distance from the picture's top, right, bottom and left edge, as fractions of it
 
 _NOTHING = N_("no digit can be seen in this picture; draw one, dark on light paper, with paper all around it")
 
@@ -89,13 +91,11 @@ def cut(grey: ArrayLike) -> list[tuple[Box, Bytes]]:
     Raise DataError if nothing stands out, or too much.
     """
     ink, dark = _inked(grey, SHEET_SIDE)
-    pieces = ndimage.label(dark, np.ones((3, 3)))[0]
     height, width = ink.shape
     found = []
-    for numbers, (top, left), (bottom, right) in _digits(pieces):
-        place = np.s_[top:bottom, left:right]
-        digit = np.where(np.isin(pieces[place], numbers), ink[place], 0.0)
-        found.append(((left / width, top / height, right / width, bottom / height), _placed(_cropped(digit))))
+    for (rows, columns), digit in _digits(dark):
+        box = (rows.start / height, 1 - columns.stop / width, 1 - rows.stop / height, columns.start / width)
+        found.append((box, _placed(_cropped(np.where(digit, ink[rows, columns], 0.0)))))
     return found
 
 
@@ -230,48 +230,40 @@ def _digit(dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return digit
 
 
-def _digits(pieces: NDArray[np.int32]) -> list[tuple[NDArray[np.intp], NDArray[np.int_], NDArray[np.int_]]]:
-    """Group the numbered pieces of ink on a sheet into digits: the numbers of each, its first and its last corner.
+def _digits(dark: NDArray[np.bool_]) -> list[tuple[tuple[slice, slice], NDArray[np.bool_]]]:
+    """Return where on a sheet each digit is, in the order of reading, and the mask of its ink there.
 
-    What is small and far from all others is dirt. What leaves the picture is the table, unless there is nothing else.
+    What leaves the picture is the table, unless there is nothing else. Pieces that lie close together are one digit.
+    What is small and far from all others is dirt.
     """
-    places = np.array([[(one.start, one.stop) for one in box] for box in ndimage.find_objects(pieces)])
-    starts, stops = np.moveaxis(places.reshape(-1, 2, 2), 2, 0)  # each (n, 2): down, across
-    is_ink = np.bincount(pieces.reshape(-1), minlength=2)[1:] >= SMALLEST
-    is_inside = is_ink & (starts > 0).all(axis=1) & (stops < pieces.shape).all(axis=1)
-    chosen = np.flatnonzero(is_inside if is_inside.any() else is_ink)
-    if not len(chosen):
+    pieces = ndimage.label(dark, np.ones((3, 3)))[0]
+    is_ink = np.bincount(pieces.reshape(-1)) >= SMALLEST
+    is_ink[0] = False  # label 0 is everything that is not dark
+    is_inside = is_ink.copy()
+    for edge in (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
+        is_inside[edge] = False
+    ink = (is_inside if is_inside.any() else is_ink)[pieces]
+    sides = [_side(place) for place in ndimage.find_objects(ndimage.label(ink, np.ones((3, 3)))[0])]
+    if not sides:
         raise DataError(_(_NOTHING))
-    starts, stops = starts[chosen], stops[chosen]
-    sides = (stops - starts).max(axis=1)
-    size = float(np.median(sides[sides >= sides.max() / 3]))  # of a digit
-    groups = [
-        (chosen[one] + 1, starts[one].min(axis=0), stops[one].max(axis=0)) for one in _together(starts, stops, size)
-    ]
-    digits = [digit for digit in groups if (digit[2] - digit[1]).max() >= size / 2]
-    if len(digits) > MOST_DIGITS:
+    size = float(np.median([side for side in sides if side >= max(sides) / 3]))  # of a digit
+    reach = [2 * int(part * size / 2) + 1 for part in REACH]
+    digits = np.where(ink, ndimage.label(ndimage.maximum_filter(ink, reach), np.ones((3, 3)))[0], 0)
+    found = [(place, digits[place] == number) for number, place in enumerate(ndimage.find_objects(digits), 1)]
+    found = [one for one in found if _side(one[0]) >= size / 2]
+    if len(found) > MOST_DIGITS:
         sentence = _("more than {most} things can be seen in this picture; take a photo of fewer digits")
         raise DataError(sentence.format(most=MOST_DIGITS))
-    digits.sort(key=lambda digit: int(digit[1][0] + digit[2][0]))
-    middles = np.array([(first[0] + last[0]) / 2 for _numbers, first, last in digits])
-    line = np.cumsum(np.diff(middles, prepend=middles[:1]) > size / 2)
-    return [digits[one] for one in np.lexsort(([first[1] for _numbers, first, _last in digits], line))]
+    found.sort(key=lambda one: int(one[0][0].start + one[0][0].stop))
+    middles = np.array([rows.start + rows.stop for (rows, _columns), _mask in found]) / 2
+    lines = np.cumsum(np.diff(middles, prepend=middles[0]) > size / 2)
+    lefts = [columns.start for (_rows, columns), _mask in found]
+    return [found[one] for one in np.lexsort((lefts, lines))]
 
 
-def _together(starts: NDArray[np.int_], stops: NDArray[np.int_], size: float) -> list[NDArray[np.intp]]:
-    """Return which pieces of ink, from starts to stops, (n, 2), are one digit.
-
-    They are if they lie close together, and one is small, or most of it is above or below the other.
-    """
-    lengths = stops - starts
-    gaps = np.maximum(starts[:, np.newaxis], starts) - np.minimum(stops[:, np.newaxis], stops)  # (n, n, 2)
-    is_small = np.minimum.outer(lengths.max(axis=1), lengths.max(axis=1)) < size / 2
-    is_above = -gaps[:, :, 1] > np.minimum.outer(lengths[:, 1], lengths[:, 1]) / 2
-    near = (gaps <= REACH * size).all(axis=2) & (is_small | is_above)
-    first = np.arange(len(starts))
-    for _step in starts:  # each takes the lowest number among its neighbours, from one to the next
-        first = np.minimum(first, np.where(near, first, len(first)).min(axis=1))
-    return [np.flatnonzero(first == one) for one in np.unique(first)]
+def _side(place: tuple[slice, ...]) -> int:
+    """Return the longer side of a place in a picture, in pixels."""
+    return max(int(one.stop - one.start) for one in place)
 
 
 def _cropped(ink: Floats) -> Floats:

@@ -11,22 +11,17 @@ from __future__ import annotations
 import numpy as np
 
 from mynn.arrays import Bytes
-from mynn.mnist import SIDE, Examples
+from mynn.mnist import Examples
 
-COARSE = 14  # squares a side
 MOST = 20_000  # digits that are compared with; LEAST was measured with as many, and a Pi Zero is slow
 LEAST = 0.55  # overlap with the most similar digit; of digits that are new to a network, 97 in 100 have more
 
 
 class Likeness:
-    """Digits to compare pictures with.
-
-    likeness = Likeness(training)
-    number, overlap = likeness.nearest(pixels)    # which of them is most similar, and how much
-    """
+    """Digits to compare pictures with."""
 
     def __init__(self, digits: Examples) -> None:
-        """Keep them, made coarse."""
+        """Keep the first of them, made coarse."""
         self._digits = _coarse(digits.pixels[:MOST])
         self._ink = self._digits.sum(axis=1, dtype=np.int64)
 
@@ -40,8 +35,6 @@ class Likeness:
 
 
 def _coarse(pixels: Bytes) -> Bytes:
-    """Return pictures, (n, 784), with each square the mean of the pixels in it: (n, squares)."""
-    width = SIDE // COARSE
-    squares = pixels.reshape(-1, COARSE, width, COARSE, width).sum(axis=(2, 4), dtype=np.uint16)
-    squares //= width**2  # in place: there is little memory
+    """Return pictures, (n, 784), as 14 x 14 squares, each the mean of four pixels: (n, 196)."""
+    squares = pixels.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4), dtype=np.float32)
     return squares.astype(np.uint8).reshape(len(pixels), -1)

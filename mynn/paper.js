@@ -18,16 +18,18 @@ const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STE
 // Translators: a screen reader reads it.
 export const HELP = _("the square to draw on. By keyboard: the arrow keys move the pen, Space puts it down and lifts it. Control and Z take the last stroke away, Delete clears it");
 
-function context(side) {
-  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
-  return canvas.getContext("2d", { willReadFrequently: true });
+// Makes a white canvas, and returns its context.
+export function context(width, height = width) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  Object.assign(pen, { fillStyle: "white", imageSmoothingQuality: "high" });
+  pen.fillRect(0, 0, width, height);
+  return pen;
 }
 
 // Rasterizes strokes, each a list of points [x, y]: brightness, COARSE x COARSE bytes.
 function picture(strokes) {
   const pen = context(COARSE);
-  pen.fillStyle = "white";
-  pen.fillRect(0, 0, COARSE, COARSE);
   pen.scale(COARSE / SHEET, COARSE / SHEET);
   Object.assign(pen, { lineWidth: PEN, lineCap: "round", lineJoin: "round", strokeStyle: "black" });
   for (const stroke of strokes) {
@@ -74,6 +76,16 @@ export function addBars(elements) {
       number.textContent = outputs ? inFigures(outputs[digit], 2) : "–";
       element.classList.toggle("mynn-pad-best", Boolean(outputs) && digit === strongest(outputs));
     });
+}
+
+// Adds ten buttons that say which digit it was. They call `keep` with it.
+export function addLabels(parent, keep) {
+  add(parent, "div", { textContent: _("It was a:") });
+  const row = add(parent, "div", { className: "mynn-pad-labels" });
+  return Array.from({ length: 10 }, (nothing, digit) => {
+    const title = withArticle(_("Keep this drawing as a {digit}", { digit }));
+    return addButton(row, { textContent: digit, title }, () => keep(digit));
+  });
 }
 
 // Calls `show` with the latest strokes, once per frame at most: a pen sends points more often.

@@ -3,8 +3,8 @@
 
 import { add, addButton, leaveByEscape } from "../live.js";
 import { Network, SIDE, scale } from "../network.js";
-import { HELP, addBars, calmly, eye, inWords, paper, seen } from "../paper.js";
-import { _, language, withArticle } from "../translation.js";
+import { HELP, addBars, addLabels, calmly, eye, inWords, paper, seen } from "../paper.js";
+import { _, language } from "../translation.js";
 
 const PATIENCE = 3000; // milliseconds to wait for the program's answer before the pad shows BUSY
 const BUSY = _("No answer yet. Wait, or run this lesson again."); // two lines on a phone, like every message
@@ -14,13 +14,7 @@ const pixelsOf = (strokes) => seen(strokes) ?? new Uint8Array();
 // Adds the buttons that store a drawing, and a status line. Returns a function that updates them.
 function keeper(parent, keep, takeBack) {
   const box = add(parent, "div", { className: "mynn-pad-keeper" });
-  add(box, "div", { textContent: _("It was a:") });
-  const row = add(box, "div", { className: "mynn-pad-labels" });
-  const counts = Array.from({ length: 10 }, (nothing, digit) => {
-    const title = withArticle(_("Keep this drawing as a {digit}", { digit }));
-    const button = addButton(row, { textContent: digit, title }, () => keep(digit));
-    return add(button, "small");
-  });
+  const counts = addLabels(box, keep).map((button) => add(button, "small"));
   const last = add(box, "div", { className: "mynn-pad-kept" });
   const kept = add(last, "span");
   kept.setAttribute("aria-live", "polite");

@@ -1,12 +1,14 @@
-// Browser part of photos.py: takes photos, and shows what Python found in the latest one. Each digit has a box, which is
-// a button.
+// Browser part of photos.py: takes a photo, and shows what Python found in it. Each digit has a box, which is a button.
 
 import { add, addButton, leaveByEscape } from "../live.js";
-import { eye } from "../paper.js";
+import { SIDE } from "../network.js";
+import { addLabels, context, eye } from "../paper.js";
 import { addPhotoButtons, decoded } from "../photo.js";
 import { _, inFigures, language, withArticle } from "../translation.js";
 
 const MOST_SIDE = 800; // pixels of a photo; Python shrinks it further
+
+const bytesOf = ({ buffer, byteOffset }) => new Uint8Array(buffer, byteOffset, SIDE ** 2);
 
 function render({ model, el }) {
   el.classList.add("mynn-pad");
@@ -21,27 +23,19 @@ function render({ model, el }) {
   const showSeen = eye(row);
   const showLike = eye(row, _("the most similar digit that it has learnt from"));
   const reads = add(row, "p");
-  add(closer, "div", { textContent: _("It was a:") });
-  const labels = add(closer, "div", { className: "mynn-pad-labels" });
   const keep = (label) => model.send({ keep: label, which: chosen });
-  for (let digit = 0; digit < 10; digit++) {
-    addButton(labels, { textContent: digit, title: withArticle(_("Keep it as a {digit}", { digit })) }, () => keep(digit));
-  }
+  addLabels(closer, keep);
   addButton(closer, { textContent: _("No digit: take the box away") }, () => keep(-1));
   let chosen = 0;
 
   async function take(file) {
     says.textContent = _("The Pi looks at {name}, as soon as no cell is running …", { name: file.name });
     try {
-      const canvas = await decoded(file, MOST_SIDE);
-      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height); // four bytes a pixel
-      const grey = Uint8Array.from({ length: data.length / 4 }, (_, place) => {
-        const [red, green, blue] = data.subarray(4 * place);
-        return 0.3 * red + 0.6 * green + 0.1 * blue;
-      });
-      model.set("photo", canvas.toDataURL("image/jpeg"));
-      model.save_changes();
-      model.send({ width: canvas.width }, undefined, [grey.buffer]);
+      const picture = await decoded(file);
+      const factor = Math.min(1, MOST_SIDE / Math.max(picture.width, picture.height));
+      const pen = context(Math.ceil(picture.width * factor), Math.ceil(picture.height * factor));
+      pen.drawImage(picture, 0, 0, pen.canvas.width, pen.canvas.height);
+      model.send({ photo: pen.canvas.toDataURL("image/jpeg") });
       chosen = 0;
     } catch (error) {
       says.textContent = error.message;
@@ -56,22 +50,19 @@ function render({ model, el }) {
       const name = kept ?? answer ?? "?";
       const button = addButton(photo, { textContent: name }, () => choose(number));
       button.ariaLabel = _("{name}, box {number}", { name, number: number + 1 });
-      const [left, top, right, bottom] = box.map((part) => 100 * part);
-      const [width, height] = [right - left, bottom - top];
-      Object.entries({ left, top, width, height }).forEach(([side, part]) => (button.style[side] = `${part}%`));
+      button.style.inset = box.map((part) => `${100 * part}%`).join(" ");
     });
     choose(Math.min(chosen, model.get("digits").length - 1));
   }
 
   function choose(number) {
-    chosen = Math.max(number, 0);
+    chosen = number;
     photo.querySelectorAll("button").forEach((box, other) => box.setAttribute("aria-pressed", other === number));
-    const digit = model.get("digits")[chosen];
+    const digit = model.get("digits")[number];
     closer.hidden = !digit;
     if (!digit) return;
-    const [seen, like] = [digit.seen, digit.like].map((bytes) => new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-    showSeen(seen);
-    showLike(like);
+    showSeen(bytesOf(digit.seen));
+    showLike(bytesOf(digit.like));
     const places = { digit: digit.answer, output: inFigures(digit.output, 2), percent: Math.round(100 * digit.overlap) };
     reads.textContent =
       digit.answer === null
@@ -79,7 +70,7 @@ function render({ model, el }) {
         : withArticle(_("This is a {digit}, with {output}. The most similar digit shares {percent} % of its ink.", places));
   }
 
-  model.on("change:digits change:says", show);
+  model.on("msg:custom", show);
   show();
 }
 

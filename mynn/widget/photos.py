@@ -1,17 +1,20 @@
 """Photos of digits, an anywidget for notebooks: take one, of a digit or a whole sheet, and see what a network reads.
 
-The browser decodes whatever the camera gives, and sends its pixels. Python finds the digits (images.py), and compares
-each with those that the network has learnt from (likeness.py). Digits that the pupil labels go to `my_digits.csv`, as
-those from the pad do.
+The browser decodes whatever the camera gives, and sends it as a small JPEG. Python finds the digits (images.py), and
+compares each with those that the network has learnt from (likeness.py). Digits that the pupil labels go to
+`my_digits.csv`, as those from the pad do.
 """
 
 from __future__ import annotations
 
+import io
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import traitlets
+from PIL import Image
 
 from mynn import drawings
 from mynn.arrays import Bytes
@@ -35,7 +38,8 @@ class Photos(Live):
     _script = script(Path(__file__).with_name("photos.js"), "network.js", "frame.js", "paper.js", "photo.js")
     _css = Path(__file__).with_name("pad.css")
 
-    photo = traitlets.Unicode().tag(sync=True, echo_update=False)  # from the browser, which shows it after a reload
+    # To the browser:
+    photo = traitlets.Unicode().tag(sync=True)  # a data URL
     digits = traitlets.List(traitlets.Dict()).tag(sync=True)
     says = traitlets.Unicode().tag(sync=True)
 
@@ -49,22 +53,24 @@ class Photos(Live):
         """Return the sentence to show once the program has ended."""
         return _("To take photos here, run this lesson again from the top.")
 
-    def _told(self, _photos: Any, message: Any, buffers: list[Any]) -> None:
+    def _told(self, _photos: Any, message: Any, _buffers: list[Any]) -> None:
         """Handle a photo, or a button."""
         with self.hold_sync():
             try:
                 match message:
-                    case {"width": int(width)} if buffers and width > 0 and len(buffers[0]) % width == 0:
-                        self._look(np.frombuffer(buffers[0], np.uint8).reshape(-1, width))
+                    case {"photo": str(photo)}:
+                        self._look(photo)
                     case {"keep": int(label), "which": int(which)} if 0 <= which < len(self.digits):
                         self._keep(label, which)
             except DataError as error:
                 self.says = str(error)
+        self.send({})  # it is done
 
-    def _look(self, grey: Bytes) -> None:
-        """Find and read the digits in a photo, (height, width)."""
-        self.digits = []
-        self.digits = [self._read(*found) for found in cut(grey)]
+    def _look(self, photo: str) -> None:
+        """Find and read the digits in a photo."""
+        self.photo, self.digits = photo, []
+        with Image.open(io.BytesIO(b64decode(photo.partition(",")[2])), formats=["JPEG"]) as picture:
+            self.digits = [self._read(*found) for found in cut(np.asarray(picture.convert("L")))]
         count = ngettext("{count} digit.", "{count} digits.", len(self.digits)).format(count=len(self.digits))
         self.says = f"{count} " + _("Tap a box: what does the network see, and was it right?")
 

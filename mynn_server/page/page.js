@@ -300,6 +300,7 @@ async function upload(file) {
   const name = await free(file.name);
   const body = { type: "file", format: "base64", content: await encoded(file) };
   await demand(`../api/contents/${escaped(name)}`, "PUT", body);
+  if (/\.hei[cf]$/i.test(name)) return _("{name} is here, but lessons cannot read a HEIC photo. Take photos in lesson 8, or let the camera make JPEGs (on an iPhone: Formats, Most Compatible).", { name });
   return name === file.name ? _("{name} is here.", { name }) : _("{file} is here, as {name}.", { file: file.name, name });
 }
 

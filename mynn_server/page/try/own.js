@@ -24,18 +24,19 @@ let learnt = []; // each output's class
 let examples = 0; // number of drawings that it was trained on
 const rounds = []; // test results of earlier networks, as sentences
 let tests = []; // {pixels, name, answer}
-let pixels = null; // of the current drawing, or of a photo
-let taken = null; // of the photo; call it for the next one
+let drawn = null; // pixels of the current drawing
+let photos = []; // pixels of things that wait for their class
+let pixels = null; // of the first of them, or of the drawing
 let news = ""; // message about the last action, until the next stroke
 let takeBack = null;
 
 const pad = addPad((strokes) => {
-  if (taken && !strokes.length) return; // the pad is empty beside a photo
-  if (strokes.length) news = "";
-  look(seen(strokes, EVERYTHING));
+  if (strokes.length) [news, photos] = ["", []];
+  drawn = seen(strokes, EVERYTHING);
+  look();
 });
 const showPhoto = eye($("photo"), _("the photo, as the network sees it"));
-addPhotoButtons($("take"), takePhoto);
+addPhotoButtons($("take"), takePhoto, true);
 
 $("new").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -75,25 +76,19 @@ const text = (drawings) => [...drawings].map(([pixels, name]) => `${name},${pixe
 const all = () => new Map([...new Map([...kept, ...changes])].filter(([, name]) => name));
 const bytes = (pixels) => Uint8Array.from(pixels.split(","));
 
-// Show the answer to a drawing, or to a photo: `next` is called once that is in a class.
-function look(ink, next = null) {
-  [pixels, taken] = [ink, next];
-  $("photo").hidden = !next;
-  if (next) showPhoto(ink);
-  showAnswer();
+async function takePhoto(file) {
+  news = "";
+  await thing(file).then((photo) => photos.push(photo), (error) => (news = error.message));
+  pad.clear();
+  look();
 }
 
-// Frame a photo of a thing, and wait until it is in a class.
-async function takePhoto(file) {
-  try {
-    const ink = await thing(file);
-    pad.clear();
-    news = "";
-    await new Promise((resume) => look(ink, resume));
-  } catch (error) {
-    news = error.message;
-    look(null);
-  }
+// Show the answer to the next photo, or to the drawing.
+function look() {
+  [pixels] = [...photos, drawn];
+  $("photo").hidden = !photos.length;
+  if (photos.length) showPhoto(pixels);
+  showAnswer();
 }
 
 // Put a drawing into a class, or remove it with "".
@@ -126,11 +121,11 @@ function choose(name) {
     change(drawing, name);
     done(_("That is a drawing for “{name}”. Draw the next one.", { name }), () => change(drawing, before));
   }
-  const next = taken;
-  look(null);
+  drawn = null;
+  photos.shift();
+  look();
   pad.clear();
   pad.sheet.focus({ preventScroll: true });
-  next?.();
 }
 
 function takeAway(drawing, name) {

@@ -283,6 +283,9 @@ def test_files_are_uploaded_and_never_overwritten(page: Page, server: Server, tm
     expect(page.locator("#files a", has_text=second)).to_be_visible()
     assert (server.home / "notebooks" / name).read_text() == "the first"
     assert (server.home / "notebooks" / second).read_bytes() == bytes(range(256))
+    (tmp_path / "IMG_1.HEIC").touch()
+    page.locator("#upload").set_input_files(tmp_path / "IMG_1.HEIC")
+    expect(page.locator("#result")).to_contain_text("IMG_1.HEIC is here, but lessons cannot read a HEIC photo.")
 
 
 @pytest.mark.slow
