@@ -1,7 +1,5 @@
 """Photos of sheets: cut into digits, read, labelled, and refused if they are none; and in a browser, by taps."""
 
-import io
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from mynn.arrays import Bytes
 from mynn.drawings import my_digits
 from mynn.images import frame
 from mynn.likeness import LEAST, Likeness
-from mynn.widget.photos import Photos
 from tests.support.browser import MINUTES, assert_accessible, open_browser, run_until, sign_in
 from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.programs import ROOT
@@ -71,37 +68,6 @@ def test_most_of_what_is_no_digit_is_refused_and_hardly_a_digit(mnist: Path) -> 
     assert refused(read_csv(mnist / "mnist_test.csv", 500).pixels) < 0.06
 
 
-def test_a_sheet_is_read_and_its_digits_are_kept_with_the_pupils_labels(
-    folder: Path, digits: Examples, trained: NeuralNetwork
-) -> None:
-    photos = Photos(trained, digits)
-
-    def send(message: object) -> None:
-        photos._handle_custom_msg(message, [])
-
-    def take(page: Image.Image) -> None:
-        """Send a photo, as the browser does."""
-        page.save(file := io.BytesIO(), "JPEG")
-        send({"photo": "data:image/jpeg;base64," + b64encode(file.getvalue()).decode()})
-
-    take(photo(digits))
-    assert photos.says.startswith("12 digits.")
-    assert sum(one["answer"] == label for one, label in zip(photos.digits, digits.labels, strict=True)) >= 10
-    send({"keep": int(digits.labels[3]), "which": 3})
-    assert my_digits().pixels[0].tobytes() == photos.digits[3]["seen"]
-    send({"keep": -1, "which": 0})
-    assert len(photos.digits) == 11 and photos.digits[2]["kept"] == digits.labels[3]
-    for message in ({"keep": 1, "which": 11}, {"keep": "1", "which": 0}, {"photo": 7}, "photo"):
-        send(message)
-    assert len(photos.digits) == 11 and len(my_digits()) == 1
-    take(Image.new("L", (100, 100)))
-    assert photos.says.startswith("no digit can be seen") and photos.digits == []
-    page = Image.new("L", (160, 160), 255)
-    page.paste(0, (30, 75, 130, 85))
-    take(page)
-    assert photos.digits[0]["answer"] is None, "a line is no digit"
-
-
 @pytest.fixture
 def page(chromium: None, digits: Examples, trained: NeuralNetwork, server: Server) -> Iterator[Page]:
     """A notebook whose cell has shown the button for photos, on a phone."""
@@ -146,8 +112,18 @@ def test_on_a_phone_a_sheet_is_photographed_and_one_answer_corrected(
     page.get_by_title("Keep this drawing as a 5").tap()
     expect(says).to_have_text("Kept as a 5. my_digits.csv")
     expect(boxes.nth(3)).to_have_text("5")
+    assert my_digits(server.home / "notebooks/my_digits.csv").labels.tolist() == [5]
     page.screenshot(path=ROOT / "dist/screenshots/photos-phone.png")
     assert_accessible(page, ".mynn-pad")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_role("button", name="No digit").tap()
     expect(boxes).to_have_count(11)
+    line = Image.new("L", (160, 160), 255)
+    line.paste(0, (30, 75, 130, 85))
+    line.save(tmp_path / "line.webp")
+    choose("Choose a picture", "line.webp")
+    expect(boxes).to_have_text(["?"])
+    Image.new("L", (160, 160), 255).save(tmp_path / "empty.webp")
+    choose("Choose a picture", "empty.webp")
+    expect(says).to_contain_text("no digit can be seen")
+    expect(boxes).to_have_count(0)
