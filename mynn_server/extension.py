@@ -23,7 +23,7 @@ from mynn_server.pages import Manual, StartPage
 from mynn_server.settings import LARGEST_REQUEST
 from mynn_server.sign_in import LARGEST_OF_STRANGERS, is_signed_in
 from mynn_server.start_page import Language, Lesson, Status
-from mynn_server.try_page import KeepDrawings, Keeping, KeepNetwork, KeepOwnClasses, OwnNetwork, TryPage
+from mynn_server.try_page import KeepDrawings, Keeping, KeepNetwork, KeepOwnClasses, TryPage
 
 # A button, and an entry of the menu *View*, that open JupyterLab, which a Pi does not run.
 LAB, LAB_IN_MENU = "@jupyter-notebook/lab-extension", "@jupyter-notebook/application-extension:pages"
@@ -126,7 +126,6 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
             (r"/try/keep", Keeping),
             (r"/try/network", KeepNetwork),
             (r"/try/drawings", KeepDrawings),
-            (r"/try/own", OwnNetwork),
             *federated.HANDLERS,
             (r"/try/signs", KeepOwnClasses),
             (r"/try(?:/(.*))?", TryPage),

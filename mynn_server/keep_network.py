@@ -1,8 +1,8 @@
 """Save a network sent by a browser: `python -I -m mynn_server.keep_network RATE RULE <WEIGHTS`.
 
 Without arguments, it only reads the saved one. Run this in the student's folder. It prints JSON: `kept`, whether the
-network was saved, and `message`, a sentence; or `network`, the saved one's weights, with `rate` and `rule`. The exit
-status is 2 if the network is unusable.
+network was saved, and `message`, a sentence; or the saved network, as packed.js stores one. The exit status is 2 if the
+network is unusable.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TESTED = 1000  # digits, the same that the page /try/ tests with
 UNUSABLE = 2
 
 
-def keep(sent: bytes, rate: str, rule: str) -> tuple[bool, str]:
+def keep(sent: bytes, rate: str, rule: str) -> dict[str, Any]:
     """Save the network; return whether it was saved, and a sentence. ValueError: the network is unusable."""
     import numpy as np
 
@@ -31,7 +31,8 @@ def keep(sent: bytes, rate: str, rule: str) -> tuple[bool, str]:
     wih, who = from_browser(sent)
     network = NeuralNetwork(PIXELS, len(wih), LABELS, float(rate), rule=rule, dtype=np.float32)
     network.wih, network.who = wih, who
-    return kept(network, read_csv(mnist_folder() / "mnist_test.csv", limit=TESTED))
+    is_kept, message = kept(network, read_csv(mnist_folder() / "mnist_test.csv", limit=TESTED))
+    return {"kept": is_kept, "message": message}
 
 
 def own() -> dict[str, Any]:
@@ -44,17 +45,13 @@ def own() -> dict[str, Any]:
     network = NeuralNetwork.load(OWN)
     require_digits(network.wih, network.who)
     weights = b64encode(for_browser(network.wih, network.who)).decode()
-    return {"network": weights, "rate": network.learning_rate, "rule": network.rule}
+    return {"weights": weights, "learningRate": network.learning_rate, "rule": network.rule}
 
 
 def main(*about: str) -> int:
     """Run the program."""
     try:
-        if about:
-            is_kept, message = keep(sys.stdin.buffer.read(LARGEST + 1), *about)
-            answer = {"kept": is_kept, "message": message}
-        else:
-            answer = own()
+        answer = keep(sys.stdin.buffer.read(LARGEST + 1), *about) if about else own()
     except ValueError as error:
         sentence = _("Not kept: {error}.") if about else _("No network of yours can be taken home: {error}.")
         print(json.dumps({"kept": False, "message": sentence.format(error=error)}))

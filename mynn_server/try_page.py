@@ -8,7 +8,7 @@ Reading needs no sign-in: the page has no secrets, and pupils can start at once.
                     float32, at most 4 MB. They are saved as my_network.npz, unless the network there recognises more
                     of the page's 1,000 test digits
     POST drawings   lines `label,784 pixels` ending with \n, as in my_digits.csv, at most 500; they are added there
-    GET own         `{"network": the weights in my_network.npz, as above but in base64, "rate": 0.1, "rule": "book",
+    GET network     `{"weights": those in my_network.npz, as above but in base64, "learningRate": 0.1, "rule": "book",
                     "digits": the last ten lines of my_digits.csv}`
     GET signs       the drawings in my_signs.csv (own_classes.py), as lines, and the cookie `_xsrf`; 403 as for keep
     POST signs      such lines, at most 500; a drawing without a name is removed
@@ -122,12 +122,20 @@ class Keeping(APIHandler):
 
 
 class KeepNetwork(Keeping):
-    """Handler that saves a network.
+    """Handler that saves a network, or sends the saved one.
 
     A separate program checks and compares it. Numpy takes 22 MB, which this server would never give back.
     """
 
     lock = asyncio.Lock()
+
+    @authenticated
+    async def get(self) -> None:
+        """Send the saved network and the last drawings, for the page to take home."""
+        digits = (await self.work_on(rows.NAME, rows.read))[-TAKEN_HOME:]
+        answer = await self.asked(b"")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(answer | {"digits": [line.decode() for line in digits if rows.is_whole(line)]})
 
     @authenticated
     async def post(self) -> None:
@@ -153,18 +161,6 @@ class KeepNetwork(Keeping):
             return done.returncode, json.loads(done.stdout)
         except (subprocess.TimeoutExpired, ValueError):
             raise HTTPError(503, _(NO_MEMORY)) from None
-
-
-class OwnNetwork(KeepNetwork):
-    """Handler that sends the saved network and the last drawings, for the page to take home."""
-
-    @authenticated
-    async def get(self) -> None:
-        """Send them."""
-        digits = (await self.work_on(rows.NAME, rows.read))[-TAKEN_HOME:]
-        answer = await self.asked(b"")
-        self.set_header("Cache-Control", "no-store")
-        self.finish(answer | {"digits": [line.decode() for line in digits if rows.is_whole(line)]})
 
 
 class KeepDrawings(Keeping):

@@ -1,28 +1,23 @@
-// Script of the file that take.js makes: a pad, and the pupil's network that reads what is drawn. It sends nothing.
+// Script of home.html, the file that take.js fills: a pad, and the pupil's network that reads what is drawn there.
 
 import { add } from "./live.js";
 import { scale } from "./network.js";
 import { unpacked } from "./packed.js";
-import { addBars, calmly, eye, inWords, paper, seen } from "./paper.js";
+import { addBars, eye, inWords, seen } from "./paper.js";
+import { $, addPad, write } from "./shared.js";
 
-const network = unpacked(JSON.parse(document.getElementById("network").textContent));
-const grid = add(add(document.querySelector("main"), "div", { className: "mynn-pad" }), "div", { className: "mynn-pad-grid" });
-const says = add(grid, "div", { className: "mynn-pad-says", role: "status" });
-const left = add(grid, "div", { className: "mynn-pad-left" });
-const bars = add(grid, "div", { className: "mynn-pad-bars" });
-const showSeen = eye(add(grid, "div", { className: "mynn-pad-sight" }));
+const network = unpacked(JSON.parse($("network").textContent));
+const [says, bars, sight] = document.querySelectorAll(".mynn-pad-says, .mynn-pad-bars, .mynn-pad-sight");
+const showSeen = eye(sight);
 const showOutputs = addBars(Array.from({ length: 10 }, () => add(bars, "div")));
 
 function show(strokes) {
   const pixels = seen(strokes);
   const outputs = pixels && network.query(scale(pixels));
-  says.textContent = inWords(outputs, strokes);
+  write(says, inWords(outputs, strokes));
   showSeen(pixels ?? new Uint8Array(784));
   showOutputs(outputs);
 }
 
-const later = calmly(show);
-const pad = paper(left, [], later, later);
-pad.addTools(add(left, "div", { className: "mynn-pad-tools" }));
-pad.sheet.addEventListener("keydown", (event) => pad.key(event) && event.preventDefault());
+addPad(show);
 show([]);

@@ -3,11 +3,10 @@
 
 import { addButton } from "./live.js";
 import { seen } from "./paper.js";
-import { packed } from "./packed.js";
 import { addKeep, ask } from "./pi.js";
 import { $, rove, write } from "./shared.js";
-import { forget, isBetween, isList, store, stored } from "./stored.js";
-import { howTaught, taught } from "./teach.js";
+import { forget, store, stored } from "./stored.js";
+import { taught } from "./teach.js";
 import { ours } from "./together.js";
 import { pad } from "./try.js";
 import { _, ngettext, withArticle } from "./translation.js";
@@ -15,17 +14,15 @@ import { _, ngettext, withArticle } from "./translation.js";
 const MOST = 500; // drawings per request, as in try_page.py
 const NOTHING = _("There is nothing to keep yet: teach a network, or draw digits and press what they are.");
 
-const isPixel = (text) => /^\d{1,3}$/.test(text) && text < 256;
-const isPixels = (text) => isList(text.split(","), isPixel) && text.split(",").length === 784;
-const isDrawing = ([pixels, digit]) => isPixels(pixels) && Number.isInteger(digit) && isBetween(digit, 0, 9);
-const drawings = new Map(stored("drawings", (all) => isList(all, isDrawing), () => [...drawings]) ?? []); // labels by pixels
-const done = new Map(); // those that are on the Pi
+const drawings = new Map(stored("drawings", () => [...drawings])); // labels by pixels
+const done = new Map(stored("done", () => [...done].slice(-10))); // on the Pi; for take.js
 
 for (let digit = 0; digit < 10; digit++) addButton($("labels"), { textContent: digit }, () => label(digit));
 rove($("labels"));
 addKeep(send);
 showCount();
 if (!store()) write($("stays"), _("This browser stores nothing: what you teach and draw is gone when this page is loaded again."));
+$("take-it").addEventListener("click", store); // the new tab gets a copy
 $("afresh").addEventListener("click", () => {
   if (confirm(_("Throw away all that you have taught, drawn and climbed on this page? What is on the Pi stays."))) forget();
 });
@@ -65,13 +62,3 @@ async function send() {
   }
   return sentences;
 }
-
-// Hands the network and the last drawings to take.html, through this tab's storage, of which the new tab gets a copy.
-$("take-it").addEventListener("click", (event) => {
-  const network = ours() ?? taught();
-  if (!network) event.preventDefault();
-  write($("taken"), network ? "" : _("There is nothing to take yet: teach a network first."));
-  const digits = [...done, ...drawings].map(([pixels, label]) => ({ label, pixels: pixels.split(",") }));
-  const how = ours() ? { together: true } : howTaught();
-  if (network) sessionStorage.setItem("take", JSON.stringify({ network: packed(network), how, digits: digits.slice(-10) }));
-});

@@ -1,8 +1,12 @@
 // Functions that the pages of /try/ share.
 
 import { calmly, paper } from "./paper.js";
+import { _ } from "./translation.js";
 
 export const $ = (id) => document.getElementById(id);
+
+// Translators: three rules for learning, in a list to choose from. In the lessons' code these are their names.
+export const RULE_NAMES = { book: _("book"), gradient: _("gradient"), "cross-entropy": _("cross-entropy") };
 
 // Write only changes, since they are read aloud.
 export function write(element, words) {

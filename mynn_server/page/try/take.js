@@ -1,20 +1,25 @@
 // Page to take a network home: a sheet to print or to save as a picture, and an HTML file that reads what one draws.
-// The network is what /try/ left in this tab's storage or, at the address take.html#pi, what the Pi has stored.
+// The network is what /try/ left in this tab's storage or, at the address take.html?pi, what the Pi has stored.
 
 import { catalog } from "./catalog.js";
 import { digitsOf, score } from "./digits.js";
-import { Network, SIDE, targetsFor } from "./network.js";
-import { packed, unpacked } from "./packed.js";
+import { SIDE, targetsFor } from "./network.js";
+import { fromStored, packed, unpacked } from "./packed.js";
 import { paint } from "./paper.js";
-import { $, showTrouble, write } from "./shared.js";
+import { $, RULE_NAMES, showTrouble, write } from "./shared.js";
+import { stored } from "./stored.js";
 import { _, inFigures, language, ngettext } from "./translation.js";
 
-const SCRIPTS = ["translation.js", "live.js", "network.js", "frame.js", "paper.js", "packed.js", "home.js"];
+const SCRIPTS = ["translation.js", "live.js", "network.js", "frame.js", "paper.js", "shared.js", "packed.js", "home.js"];
 const STYLES = ["page.css", "pad.css", "take.css"];
 const [LEFT, WIDTH, DREAM, DIGIT] = [90, 1060, 190, 94]; // units of the sheet
 const FONT = "system-ui, sans-serif";
+const DAY = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { dateStyle: "long" }).format();
 const TITLE = _("My network reads digits");
-const day = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { dateStyle: "long" }).format();
+const DREAMS = _("Its dreams: what it wants to see for each digit");
+const DRAWN = _("Digits that I have drawn");
+
+const about = () => [$("name").value.trim(), DAY].filter(Boolean).join(", ");
 
 async function text(name) {
   const answer = await fetch(name);
@@ -22,36 +27,29 @@ async function text(name) {
   return answer.text();
 }
 
-// The network that the Pi has stored, with the last drawings.
+// The network that the Pi has stored, with the last drawings: pairs of pixels and label.
 async function fromPi() {
-  const answer = await fetch("own", { cache: "no-store" });
-  const { message, network, rate, rule, digits } = await answer.json();
+  const answer = await fetch("network", { cache: "no-store" });
   if (answer.status === 403) throw new Error(_("Please sign in again."));
+  const { message, digits, ...network } = await answer.json();
   if (!answer.ok) throw new Error(message);
-  const { buffer } = Uint8Array.from(atob(network), (letter) => letter.charCodeAt(0));
-  const lines = digits.map((line) => line.split(","));
-  return {
-    network: packed(Network.from(new Float32Array(buffer), rate, rule)),
-    digits: lines.map(([label, ...pixels]) => ({ label, pixels })),
-    how: {},
-  };
+  return { ...network, digits: digits.map((line) => [line.slice(2), line[0]]) };
 }
 
 function fromTry() {
-  const left = JSON.parse(sessionStorage.getItem("take"));
-  if (!left) throw new Error(_("There is nothing to take yet: teach a network first."));
-  return left;
+  const network = stored("taught");
+  if (!network) throw new Error(_("There is nothing to take yet: teach a network first."));
+  return { ...network, digits: [...stored("done"), ...stored("drawings")].slice(-10) };
 }
 
 // How the network was taught, and what it recognises, as sentences.
-function inSentences(network, { together, turned, trained }, tested) {
-  const places = { rate: inFigures(network.learningRate), rule: network.rule, digits: inFigures(trained ?? 0) };
+function inSentences(network, { turned, trained }, tested) {
   const part = { percent: inFigures(100 * score(network, tested), 1), count: inFigures(tested.length) };
+  const places = { rate: inFigures(network.learningRate), rule: RULE_NAMES[network.rule], digits: inFigures(trained ?? 0) };
   return [
     _("It recognises {percent} % of {count} test digits that it has never seen.", part),
     ngettext("It has {count} hidden node.", "It has {count} hidden nodes.", network.wih.length),
     _("Learning rate {rate}, rule “{rule}”.", places),
-    together && _("The whole class taught it together."),
     trained && ngettext("It has learnt from {digits} digit.", "It has learnt from {digits} digits.", trained, places),
     turned && _("Each digit was also turned left and right."),
   ].filter(Boolean);
@@ -74,7 +72,7 @@ function draw(network, digits, sentences) {
   }
 
   function row(pictures, side) {
-    pictures.forEach(({ label, ink }, place) => {
+    pictures.forEach(([ink, label], place) => {
       const x = LEFT + (place * (WIDTH - side)) / Math.max(pictures.length - 1, WIDTH / (1.13 * side) - 1);
       paint(small, ink, (value) => Array(3).fill(255 - value));
       pen.drawImage(small, x, y + 24, side, side);
@@ -82,56 +80,36 @@ function draw(network, digits, sentences) {
       pen.font = `26px ${FONT}`;
       pen.fillText(label, x, y + side + 54);
     });
-    y += side + 66;
+    y += side + 90;
   }
 
-  const name = $("name").value.trim();
   line(TITLE, 56, "bold");
-  line([name, day].filter(Boolean).join(", "), 32);
+  line(about(), 32);
   y += 24;
   sentences.forEach((sentence) => line(sentence, 30));
   y += 24;
-  const dreams = _("Its dreams: what it wants to see for each digit");
-  line(dreams, 36, "bold");
-  const all = Array.from({ length: 10 }, (_, label) => ({ label, ink: network.backquery(targetsFor(label)).map((one) => 255 * one) }));
-  row(all.slice(0, 5), DREAM);
-  row(all.slice(5), DREAM);
-  y += 24;
-  if (digits.length) line(_("Digits that I have drawn"), 36, "bold");
-  row(digits.map(({ label, pixels }) => ({ label, ink: pixels.map(Number) })), DIGIT);
-  const drawn = digits.length && _("Digits that I have drawn: {digits}", { digits: digits.map(({ label }) => label).join(" ") });
-  $("sheet").setAttribute("aria-label", [TITLE, name, day, ...sentences, dreams, drawn].filter(Boolean).join(". "));
+  line(DREAMS, 36, "bold");
+  const dreams = Array.from({ length: 10 }, (_, label) => [network.backquery(targetsFor(label)).map((one) => 255 * one), label]);
+  row(dreams.slice(0, 5), DREAM);
+  row(dreams.slice(5), DREAM);
+  if (digits.length) line(DRAWN, 36, "bold");
+  row(digits.map(([pixels, label]) => [pixels.split(",").map(Number), label]), DIGIT);
+  const drawn = digits.length && `${DRAWN}: ${digits.map(([, label]) => label).join(" ")}`;
+  $("sheet").setAttribute("aria-label", [TITLE, about(), ...sentences, DREAMS, drawn].filter(Boolean).join(". "));
 }
 
-// The HTML file, with a policy that lets it run its own script only, and send nothing.
+// The HTML file: home.html with all that it needs.
 async function fileOf(network, sentences) {
+  const page = new DOMParser().parseFromString(await text("home.html"), "text/html");
   const [scripts, styles] = await Promise.all([SCRIPTS, STYLES].map((names) => Promise.all(names.map(text))));
   const script = scripts.join("\n").replaceAll(/^import .*\n/gm, "");
   const used = Object.entries(catalog).filter(([words]) => !words || script.includes(JSON.stringify(words)));
-  const nonce = [...crypto.getRandomValues(new Uint8Array(16))].join("");
-  const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src 'nonce-${nonce}'; base-uri 'none'; form-action 'none'`;
-  const page = document.implementation.createHTMLDocument(TITLE);
-  page.documentElement.lang = language;
-  const put = (parent, kind, attributes, words = "") => {
-    const element = page.createElement(kind);
-    Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
-    element.textContent = words;
-    parent.append(element);
-    return element;
-  };
-  page.head.prepend(
-    put(page.head, "meta", { charset: "utf-8" }),
-    put(page.head, "meta", { "http-equiv": "Content-Security-Policy", content: policy }),
-  );
-  put(page.head, "meta", { name: "viewport", content: "width=device-width, initial-scale=1" });
-  put(page.head, "style", { nonce }, styles.join("\n"));
-  const main = put(page.body, "main", {});
-  put(main, "h1", {}, TITLE);
-  put(main, "p", {}, [$("name").value.trim(), day].filter(Boolean).join(", "));
-  put(main, "p", {}, sentences.join(" "));
-  put(page.body, "script", { type: "application/json", id: "network" }, JSON.stringify(network));
-  const ours = `const catalog = ${JSON.stringify(Object.fromEntries(used))};\n`;
-  put(page.body, "script", { type: "module", nonce }, ours + script);
+  const fill = (part, words) => (page.querySelector(part).textContent = words);
+  fill("style", styles.join("\n"));
+  fill("#about", about());
+  fill("#how", sentences.join(" "));
+  fill("#network", JSON.stringify(network));
+  fill("[type=module]", `const catalog = ${JSON.stringify(Object.fromEntries(used))};\n${script}`);
   return `<!doctype html>\n${page.documentElement.outerHTML}`;
 }
 
@@ -142,10 +120,11 @@ function save(name, blob) {
 }
 
 async function begin() {
-  const { network: small, how, digits } = location.hash === "#pi" ? await fromPi() : fromTry();
+  const given = location.search === "?pi" ? await fromPi() : fromTry();
+  const small = packed(fromStored(given));
   const network = unpacked(small); // as in the file, so that the score is that of the file
-  const sentences = inSentences(network, how, await digitsOf("test.bin"));
-  const show = () => draw(network, digits, sentences);
+  const sentences = inSentences(network, given, await digitsOf("test.bin"));
+  const show = () => draw(network, given.digits, sentences);
   show();
   $("name").addEventListener("input", show);
   $("print").addEventListener("click", () => print());

@@ -2,9 +2,10 @@
 
 import { add, addSvg } from "./live.js";
 import { Network, RULES, strongest } from "./network.js";
+import { asStored, fromStored } from "./packed.js";
 import { eye, paint } from "./paper.js";
-import { $, showTrouble, write } from "./shared.js";
-import { asText, asWeights, isBetween, isList, store, stored } from "./stored.js";
+import { $, RULE_NAMES, showTrouble, write } from "./shared.js";
+import { store, stored } from "./stored.js";
 import { redToBlue, use } from "./try.js";
 import { _, inFigures, ngettext, numbersIn, withArticle } from "./translation.js";
 
@@ -13,6 +14,7 @@ const PAUSE = 700; // milliseconds between two digits, when slow
 const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches; // no flickering digits
 const [WIDTH, HEIGHT, LEFT, ABOVE, BELOW] = [440, 240, 52, 22, 26]; // units of the curve's SVG
 const RANGES = { "hidden-nodes": [1, 200], "learning-rate": [0.001, 1], guess: [0, 100] }; // of the fields for numbers
+
 let worker = null; // once training has begun
 let way = ""; // step, slow or fast, while training
 let busy = false; // waiting for the worker's answer
@@ -21,17 +23,11 @@ let chosen; // settings of this network
 let mine = null; // the network so far
 let [trained, points] = [0, []]; // of this network, as in worker.js
 const rungs = [...$("ladder").querySelectorAll("[data-rounds]")];
-const isRung = (part) => part === null || isBetween(part, 0, 1);
-const isLadder = (parts) => isList(parts, isRung) && parts.length === rungs.length;
-const climbed = stored("climbed", isLadder, () => climbed) ?? rungs.map(() => null);
-let before = stored("taught", isTaught, () => (mine ? asStored() : before)); // until the worker has it
+const climbed = stored("climbed", () => climbed) ?? rungs.map(() => null);
+const before = stored("taught", () => mine && { ...chosen, ...asStored(mine), guess: $("guess").value, trained, points });
 let words = ""; // progress, as sentences
 export const taught = () => mine;
-let how = null; // that network was taught: its settings, and from how many digits
-export const howTaught = () => how;
 
-// Translators: three rules for learning, in a list to choose from. In the lessons' code these are their names.
-const RULE_NAMES = { book: _("book"), gradient: _("gradient"), "cross-entropy": _("cross-entropy") };
 RULES.forEach((rule) => add($("rule"), "option", { value: rule, textContent: RULE_NAMES[rule] }));
 const percent = (part) => inFigures(100 * part, 1);
 const showDigit = eye($("moment-digit"), _("the digit that it has just learnt from"));
@@ -44,7 +40,7 @@ showState();
 for (const id of ["hidden-nodes", "learning-rate"]) $(id).value = inFigures(numberIn(id)); // 0,1 in German
 numberIn("guess");
 showClimbed();
-if (before) resume();
+if (before) resume(before);
 
 $("settings").addEventListener("input", ({ target: { id } }) => id in RANGES && numberIn(id));
 $("choices").addEventListener("submit", (event) => {
@@ -65,7 +61,7 @@ $("stop").addEventListener("click", () => {
 $("anew").addEventListener("click", () => {
   clearTimeout(timer);
   worker.terminate();
-  [worker, way, busy, mine, before] = [null, "", false, null, null];
+  [worker, way, busy, mine, trained, points] = [null, "", false, null, 0, []];
   $("guess").value = "";
   numberIn("guess");
   $("progress").hidden = true;
@@ -79,46 +75,33 @@ $("mine").addEventListener("change", () => use($("mine").checked ? mine : null))
 // The number in a field, if it is in the field's range. If not, the browser asks for that before it submits the form.
 function numberIn(id) {
   const [low, high] = RANGES[id];
-  const isFit = (number) => isBetween(number, low, high) && (id !== "hidden-nodes" || Number.isInteger(number));
+  const isFit = (number) => low <= number && number <= high && (id !== "hidden-nodes" || Number.isInteger(number));
   const found = numbersIn($(id).value).find(isFit);
   const range = { low: inFigures(low), high: inFigures(high) };
   $(id).setCustomValidity(found === undefined ? _("Please enter a number from {low} to {high}.", range) : "");
   return found;
 }
 
-function begin(before) {
+function begin() {
   worker = new Worker("worker.js", { type: "module" });
   worker.onmessage = ({ data }) => show(data);
   worker.onerror = () => show({ trouble: _("this browser cannot do it") });
   const [hiddenNodes, learningRate] = ["hidden-nodes", "learning-rate"].map(numberIn);
   chosen = { hiddenNodes, learningRate, rule: $("rule").value, turned: $("turned").checked };
   write($("result"), _("The digits are on their way."));
-  ask({ begin: { ...chosen, before } });
+  ask({ begin: { ...chosen, mine, trained, points } });
 }
 
-// --- over a reload
-
-function asStored() {
-  return { ...chosen, guess: numberIn("guess"), trained, points, weights: asText(mine.weights()) };
-}
-
-function isTaught({ hiddenNodes, learningRate, rule, turned, guess, trained, points, weights }) {
-  const isPoint = ([tested, part]) => Number.isInteger(tested) && isBetween(tested, 0, trained) && isBetween(part, 0, 1);
-  const { wih } = Network.from(asWeights(weights), learningRate, rule); // an error if they are something else
-  const isChosen = hiddenNodes === wih.length && isBetween(learningRate, ...RANGES["learning-rate"]) && typeof turned === "boolean";
-  const isCounted = Number.isSafeInteger(trained) && points.length > 0 && isList(points, isPoint);
-  return isChosen && isBetween(hiddenNodes, ...RANGES["hidden-nodes"]) && isBetween(guess, ...RANGES.guess) && isCounted;
-}
-
-function resume() {
+// After a reload, go on with the network from before.
+function resume(before) {
   const fields = { "hidden-nodes": "hiddenNodes", "learning-rate": "learningRate", rule: "rule", guess: "guess" };
-  Object.entries(fields).forEach(([id, name]) => ($(id).value = id in RANGES ? inFigures(before[name]) : before[name]));
+  const shown = (value) => (typeof value === "number" ? inFigures(value) : value);
+  Object.entries(fields).forEach(([id, name]) => ($(id).value = shown(before[name])));
   $("turned").checked = before.turned;
-  const { trained, points, weights } = before;
-  begin({ trained, points, weights: asWeights(weights) });
+  ({ trained, points } = before);
+  mine = fromStored(before);
+  begin();
 }
-
-// --- training
 
 function ask(more) {
   busy = true;
@@ -148,7 +131,6 @@ function show({ trouble, network, moment, round, ...done }) {
   if (way === "fast") ask(); // the worker trains while this is shown
   else if (way === "slow") timer = setTimeout(ask, PAUSE);
   mine = Network.of(network);
-  how = { ...chosen, trained };
   $("progress").hidden = false;
   if ($("mine").checked) use(mine);
   if (moment && (way !== "fast" || !isStill)) showMoment(moment);

@@ -5,7 +5,7 @@ import { add, addButton } from "./live.js";
 import { Network, damage, scale, targetsFor } from "./network.js";
 import { addBars, eye, inWords, paint, seen } from "./paper.js";
 import { $, addPad, rove, showTrouble, write } from "./shared.js";
-import { isBetween, isList, stored } from "./stored.js";
+import { stored } from "./stored.js";
 import { _, inFigures, ngettext, withArticle } from "./translation.js";
 
 const HINT = _("Press a node to look inside, or an answer to see its dream.");
@@ -15,9 +15,7 @@ let network = null; // the one that answers
 let damaged = null; // the same without the nodes that are off
 const off = new Set();
 let looking = null; // selected node or digit: {node: 3} or {digit: 3}
-const isPoint = (point) => isList(point, (part) => isBetween(part, -9999, 9999)) && point.length === 2;
-const isStroke = (stroke) => isList(stroke, isPoint) && stroke.length > 0;
-let drawn = stored("strokes", (strokes) => isList(strokes, isStroke), () => pad.strokes()) ?? [];
+let drawn = stored("strokes", () => pad.strokes()) ?? [];
 
 export const pad = addPad((strokes) => {
   drawn = strokes;

@@ -24,13 +24,11 @@ self.onmessage = async ({ data: { begin, go } }) => {
   try {
     const [training, testing] = await digits();
     if (begin) {
-      const { hiddenNodes, learningRate, rule, turned, before } = begin; // before: of a network to go on with
-      network = before
-        ? Network.from(Float64Array.from(before.weights), learningRate, rule)
-        : new Network(SIDE * SIDE, hiddenNodes, 10, learningRate, rule);
+      const { hiddenNodes, learningRate, rule, turned, mine } = begin; // mine: a network to go on with
+      network = mine ? Network.of(mine) : new Network(SIDE * SIDE, hiddenNodes, 10, learningRate, rule);
       turns = turned ? TURNS.length : 1;
-      trained = before?.trained ?? 0;
-      points = before?.points ?? [[0, score(network, testing)]];
+      ({ trained, points } = begin);
+      if (!mine) points = [[0, score(network, testing)]];
     }
     let moment = null;
     const round = turns * training.length;

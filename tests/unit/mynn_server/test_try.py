@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import os
@@ -144,23 +143,6 @@ def test_a_network_is_kept_unless_a_better_one_is_there(server: Server, student:
     assert "stays as it is: the network in it recognises 12.6%, and this one 8.5%" in answers[2]["message"]
     kept = NeuralNetwork.load(server.home / "notebooks/my_network.npz")
     assert (len(kept.wih), kept.learning_rate, kept.rule) == (6, 0.2, "gradient")
-
-
-def test_the_saved_network_and_the_last_ten_drawings_can_be_taken_home(server: Server, student: NotebookServer) -> None:
-    folder = server.home / "notebooks"
-    (folder / "my_network.npz").unlink(missing_ok=True)
-    missing = student.ask("GET", "/try/own")
-    assert missing.status_code == 400 and "there is no such file" in missing.json()["message"]
-    keep(student, sent(5, 1))
-    lines = [line(seed % 10, seed) for seed in range(12)]
-    student.ask("POST", "/try/drawings", data=b"\n".join(lines))
-    answer = student.ask("GET", "/try/own").json()
-    assert base64.b64decode(answer["network"]) == sent(5, 1)
-    assert (answer["rate"], answer["rule"]) == (0.2, "gradient")
-    assert answer["digits"] == [one.decode() for one in lines[-10:]]
-    for name in ("my_network.npz", "my_digits.csv"):
-        (folder / name).unlink()
-    assert server.client().ask("GET", "/try/own").status_code == 403
 
 
 def test_what_is_no_network_for_digits_is_refused_by_a_sentence(server: Server, student: NotebookServer) -> None:
