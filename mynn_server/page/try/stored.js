@@ -1,16 +1,15 @@
 // Keeps work on the page over a reload, in the sessionStorage of this tab, which no other page writes to. It is written
 // when the page is left or hidden. take.html, in another tab, gets a copy.
 
-const [KEY, VERSION] = ["mynn-try", 1]; // change the version with the form of any part: others are dropped
+const KEY = "mynn-try-1"; // another number for another form of any part, so that none is read in the wrong form
 const before = read();
 const parts = new Map(); // by name: a function that returns the part as it is now
 
 function read() {
   try {
-    const { version, ...found } = JSON.parse(sessionStorage.getItem(KEY)) ?? {};
-    return version === VERSION ? found : {};
+    return JSON.parse(sessionStorage.getItem(KEY)) ?? {};
   } catch {
-    return {}; // not JSON, or this browser stores nothing
+    return {}; // this browser stores nothing
   }
 }
 
@@ -22,9 +21,9 @@ export function stored(name, now = () => before[name]) {
 
 /** Store all parts; return whether there was room. */
 export function store() {
-  const all = [...parts].map(([name, now]) => [name, now()]);
+  const all = Object.fromEntries([...parts].map(([name, now]) => [name, now()]));
   try {
-    sessionStorage.setItem(KEY, JSON.stringify({ version: VERSION, ...Object.fromEntries(all) }));
+    sessionStorage.setItem(KEY, JSON.stringify(all));
     return true;
   } catch {
     return false;

@@ -94,8 +94,8 @@ function draw(network, digits, sentences) {
   row(dreams.slice(5), DREAM);
   if (digits.length) line(DRAWN, 36, "bold");
   row(digits.map(([pixels, label]) => [pixels.split(",").map(Number), label]), DIGIT);
-  const drawn = digits.length && `${DRAWN}: ${digits.map(([, label]) => label).join(" ")}`;
-  $("sheet").setAttribute("aria-label", [TITLE, about(), ...sentences, DREAMS, drawn].filter(Boolean).join(". "));
+  const drawn = digits.length ? `${DRAWN}: ${digits.map(([, label]) => label).join(" ")}` : "";
+  $("sheet").setAttribute("aria-label", `${TITLE}. ${about()}. ${sentences.join(" ")} ${DREAMS}. ${drawn}`);
 }
 
 // The HTML file: home.html with all that it needs.
@@ -105,12 +105,12 @@ async function fileOf(network, sentences) {
   const script = scripts.join("\n").replaceAll(/^import .*\n/gm, "");
   const used = Object.entries(catalog).filter(([words]) => !words || script.includes(JSON.stringify(words)));
   const fill = (part, words) => (page.querySelector(part).textContent = words);
-  fill("style", styles.join("\n"));
   fill("#about", about());
   fill("#how", sentences.join(" "));
   fill("#network", JSON.stringify(network));
   fill("[type=module]", `const catalog = ${JSON.stringify(Object.fromEntries(used))};\n${script}`);
-  return `<!doctype html>\n${page.documentElement.outerHTML}`;
+  const style = `<style nonce="home">${styles.join("\n")}</style></head>`; // as an element, this page's policy would block it
+  return `<!doctype html>\n${page.documentElement.outerHTML.replace("</head>", () => style)}`;
 }
 
 function save(name, blob) {
