@@ -15,7 +15,7 @@ from traitlets import Unicode
 from traitlets.config import Configurable
 
 from mynn.translation import N_, _
-from mynn_server import federated, status_socket
+from mynn_server import federated, scripts, status_socket
 from mynn_server.credentials import status_socket_name
 from mynn_server.forking import parent
 from mynn_server.output_store import Missed
@@ -35,6 +35,8 @@ LANGUAGE_SERVER = (
 )
 # page/bar.js has a link to the start page instead.
 LOGO = "@jupyter-notebook/application-extension:logo"
+# "Last Checkpoint: two minutes ago", for which each page would ask the Pi six times, and then each half minute.
+CHECKPOINTS = "@jupyter-notebook/notebook-extension:checkpoints"
 # The path is relative to the usual place of extensions: lab/extensions/NAME.
 OURS = {"name": "mynn", "load": "../../../start/extension.js", "extension": "./extension"}
 READ = 300  # seconds to receive a request that is too large, or comes without sign-in
@@ -54,7 +56,7 @@ class Classroom(Configurable):
 def adapt(handler: Any, page: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of one of Jupyter's pages, adapted to a Pi."""
     page["federated_extensions"] = [one for one in page["federated_extensions"] if one["name"] != LAB] + [OURS]
-    page["disabledExtensions"] += [LAB, LAB_IN_MENU, *LANGUAGE_SERVER, LOGO]
+    page["disabledExtensions"] += [LAB, LAB_IN_MENU, *LANGUAGE_SERVER, LOGO, CHECKPOINTS]
     return page
 
 
@@ -127,6 +129,7 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
             (r"/try/network", KeepNetwork),
             (r"/try/drawings", KeepDrawings),
             *federated.HANDLERS,
+            *scripts.HANDLERS,
             (r"/try/signs", KeepOwnClasses),
             (r"/try(?:/(.*))?", TryPage),
         ],

@@ -172,6 +172,13 @@ def layout_shift(page: Page, shown: str) -> float:
     return max(shifts)
 
 
+# The addresses of what a page has loaded from a server or found unchanged, and not from the cache; and all its bytes.
+MOVED = """() => {
+  const all = performance.getEntries().filter((one) => one.transferSize);
+  return [all.map((one) => one.name), all.reduce((sum, one) => sum + one.transferSize, 0)];
+}"""
+
+
 def decoded(code: Locator) -> str:
     """Return what a camera reads in a QR code."""
     [found] = zxingcpp.read_barcodes(Image.open(io.BytesIO(code.screenshot())))

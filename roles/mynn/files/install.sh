@@ -12,6 +12,8 @@ for old in "$venv"/lib/python3*/site-packages/mynn-[0-9]*.dist-info; do
     [ ! -d "$old" ] || pip uninstall --quiet --yes mynn
 done
 pip install --quiet --no-index --no-deps --force-reinstall "$wheel" "$server"
+# (-B: byte-compiling is done elsewhere.)
+"$venv/bin/python" -BI -m mynn_server.scripts
 printf '%s\n' "${wheel##*/}" >"$venv/.stamp"
 sync --file-system "$venv"
 mv "$venv/.stamp" "$venv/$stamp"

@@ -1,4 +1,5 @@
 import json
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,7 @@ def pristine() -> Iterator[Path]:
 @pytest.fixture(scope="package")
 def server(venv: Path, pristine: Path) -> Iterator[Server]:
     """A server whose student has all lessons but one."""
+    subprocess.run([venv / "bin/python", "-m", "mynn_server.scripts"], check=True)
     with run_server(venv, lessons_pristine=pristine, message_file=pristine / "message") as running:
         for name in (FIRST, SECOND, "part9_damaged.ipynb"):
             write(running, name, (pristine / name).read_text())
