@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import reprlib
+import warnings
 from numbers import Real
 from typing import Any
 
@@ -15,6 +16,8 @@ from mynn.translation import _, in_figures
 
 RULES = ("book", "gradient", "cross-entropy")  # of NeuralNetwork, in kernel.c's order
 LARGEST = 1 << 28  # bytes: limit of each array of weights; some 40,000 hidden nodes
+UNSCALED = 10  # inputs that go above this, with none below 0, are pixels or measurements, and teach next to nothing
+FAINT = 64  # pixels that all stay below this go up to 16, say: divided by 255, they would hardly be seen
 HIGHEST_RATE = 10.0  # far above any useful rate: beyond it, each example undoes the learning from the others
 
 
@@ -122,6 +125,34 @@ def rows(array: NDArray[Any], nodes: int) -> None:
         raise ValueError(sentence.format(count=nodes, shape=array.shape[1:]))
     if array.dtype != np.uint8:
         finite("inputs", array)
+
+
+def scaled(array: NDArray[Any]) -> NDArray[Any]:
+    """Return inputs unchanged, but whole numbers from 0 to 255 as bytes, since those are pixels.
+
+    Raise ValueError for pixels that are floats, or have more bits: whole numbers, none of them negative. Warn of other
+    large numbers. Numbers up to 10, and those on both sides of 0, are inputs, whatever their type.
+    """
+    if array.dtype == np.uint8 or array.dtype.kind not in "uif" or not array.size:
+        return array
+    most = array.max()
+    if not UNSCALED < most < np.inf or array.min() < 0:
+        return array
+    if array.dtype.kind != "f" and most <= 255:
+        return array.astype(np.uint8)
+    sentence = _("inputs go up to {most}, and a network learns from about 0 to 1; write X / {most} * 0.99 + 0.01")
+    message = sentence.format(most=f"{255 if 127 < most <= 255 else most:g}")
+    if (array[:1000] % 1).any():  # a table of measurements
+        warnings.warn(message, stacklevel=4)
+        return array
+    raise ValueError(message)
+
+
+def bright(array: NDArray[Any]) -> None:
+    """Raise ValueError for pixels to train on of which none is bright: they do not go up to 255."""
+    if array.dtype == np.uint8 and array.size and 0 < (most := int(array.max())) < FAINT:
+        sentence = _("the brightest of these pixels is {most} of 255; write X / {most} * 0.99 + 0.01")
+        raise ValueError(sentence.format(most=most))
 
 
 def labels(array: NDArray[Any], nodes: int) -> None:

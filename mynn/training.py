@@ -58,17 +58,19 @@ def fit(
 ) -> None:
     """Train on all examples, in their order, once per epoch.
 
-    examples  `Examples`, pairs (inputs, label), or an array (n, input_nodes) of inputs or, as bytes, of pixels
+    examples  `Examples`, pairs (inputs, label), or an array (n, input_nodes) of inputs, or of pixels: whole numbers
+              of any integer type that go up to 255
     labels    labels of such an array, (n,)
     shuffle   take another order each epoch; the same seed gives the same orders
     progress  called now and then with the numbers of examples done and in total; it may query or score the
               network
 
-    Raise ValueError or TypeError for examples of another shape or type, labels without an output, and inputs or
-    weights that are not finite, before or after. Train a network in one thread at a time: two threads would undo each
-    other's work.
+    Raise ValueError or TypeError for examples of another shape or type, labels without an output, pixels that are
+    neither bytes nor scaled, and inputs or weights that are not finite, before or after. Train a network in one thread
+    at a time: two threads would undo each other's work.
     """
     rows, right = _arrays(examples, labels)
+    checks.bright(rows[:_BY_KERNEL])
     checks.whole(N_("the number of epochs"), epochs)
     checks.weights(network.wih, network.who)
     random = np.random.default_rng(seed)
@@ -151,13 +153,14 @@ def _arrays(examples: Any, labels: ArrayLike | None) -> Arrays:
     if labels is None:
         if _is_table(examples):
             raise TypeError(_("an array of inputs needs its labels, too, as a second array"))
-        return _stacked(examples)
+        rows, right = _stacked(examples)
+        return checks.scaled(rows), right
     rows = np.asarray(examples.pixels if isinstance(examples, Examples) else examples)
     right = np.asarray(labels)
     if right.shape != rows.shape[:1] or right.dtype.kind not in "iu":
         sentence = _("the labels must be {count} whole numbers, not {value}")
         raise TypeError(sentence.format(count=len(rows), value=checks.shown(labels)))
-    return rows, right
+    return checks.scaled(rows), right
 
 
 def _is_table(examples: Any) -> bool:

@@ -175,6 +175,39 @@ def test_arrays_of_inputs_and_labels_are_taken_like_pairs(kind: Any, pixels: boo
     assert (network.confusion(rows, labels) == other.confusion(pairs)).all()
 
 
+def test_pixels_are_taken_whatever_their_type_or_refused_with_the_line_that_scales_them(implementation: str) -> None:
+    random = np.random.default_rng(3)
+    pixels, labels = random.integers(0, 256, (60, 7), np.uint8), random.integers(0, 3, 60)
+    pixels[0, 0] = 255
+    network = small_network()
+    network.fit(pixels, labels)
+    for kind in (np.int64, np.uint16):
+        other = small_network()
+        other.fit(pixels.astype(kind), labels)
+        assert same(network, other) and (network.outputs(pixels.astype(kind)) == network.outputs(pixels)).all()
+    for wrong, most in ((pixels.astype(np.float32), 255), (pixels.astype(np.uint16) * 257, 65535)):
+        for call in (network.fit, network.score, network.confusion, lambda X, _y: network.predict(X)):
+            with pytest.raises(ValueError, match=rf"go up to {most}, .*; write X / {most} \* 0\.99 \+ 0\.01"):
+                call(wrong, labels)
+    for faint in (pixels // 16, pixels.astype(int) // 16):
+        with pytest.raises(ValueError, match=r"brightest of these pixels is 15 of 255; write X / 15"):
+            network.fit(faint, labels)
+    assert same(network, other)
+    with pytest.warns(UserWarning, match="inputs go up to 1680, "):
+        small_network().fit(pixels * (1680 / 255), labels)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["standardised", "0 or 1", "to 8", "whole, and some negative"])
+def test_what_may_be_inputs_is_taken_as_it_is(kind: str, implementation: str) -> None:
+    given = np.random.default_rng(3).normal(0, 3, (60, 7))
+    inputs = {"0 or 1": (given > 0).astype(int), "to 8": abs(given).clip(0, 8)}.get(kind, given)
+    inputs = (10 * inputs).astype(int) if kind.startswith("whole") else inputs
+    network, labels = small_network(), [number % 3 for number in range(60)]
+    network.fit(inputs, labels)
+    assert same(network, trained_one_by_one(list(zip(inputs.tolist(), labels, strict=True))))
+
+
 def test_a_network_says_how_it_was_made() -> None:
     network = NeuralNetwork(7, 5, 3, 0.3, seed=1, rule="gradient", dtype=np.float32)
     written = (
@@ -373,7 +406,7 @@ WRONG: list[tuple[Callable[[Any], object], type[Exception], str]] = [
     (without_numbers(lambda n: n.query([10] * 7), 1e308), ValueError, "so large that their sums are not numbers"),
     (without_numbers(lambda n: n.backquery([1e-9, 0.5, 0.5]), 1e308), ValueError, "so large that their sums are not"),
     (
-        without_numbers(lambda n: n.fit([([1e308] * 7, 1)] * 2), 1e308),
+        without_numbers(lambda n: n.fit([([-1e308] * 7, 1)] * 2), 1e308),
         ValueError,
         "some of its weights are not numbers",
     ),
