@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from contextlib import suppress
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ def save(path: str | os.PathLike[str], network: Fields) -> None:
         raise NetworkFileError(f"{path}: " + _("the network is not saved: {error}").format(error=error)) from None
     arrays: Fields = {name: np.asarray(network[name]) for name in FIELDS}
     arrays |= {"format": np.asarray(FORMAT), "version": np.asarray(VERSION)}
+    if isinstance(seed := network.get("seed"), Integral):
+        arrays["seed"] = np.asarray(str(seed))  # text, since a seed may be of any size
     with os_errors_as(NOT_HERE, path=path, kind=NetworkFileError), replacing(path) as file:
         np.savez_compressed(file, **arrays)
 
@@ -76,9 +79,9 @@ def _arrays(path: str | os.PathLike[str], *names: str) -> Fields:
 
 
 def load(path: str | os.PathLike[str]) -> Fields:
-    """Return the fields that `save` wrote: wih, who, learning_rate and rule. Raise NetworkFileError for other files."""
+    """Return the fields that `save` wrote. Raise NetworkFileError for other files."""
     try:
-        saved = _arrays(path, "format", "version", *FIELDS)
+        saved = _arrays(path, "format", "version", "seed", *FIELDS)
     except FileNotFoundError:
         raise NetworkFileError(f"{path}: " + _("there is no such file; save a network there first")) from None
     except Exception as error:  # a damaged zip raises any of a dozen kinds of error
@@ -94,7 +97,9 @@ def load(path: str | os.PathLike[str]) -> Fields:
     try:
         checks.weights(wih, who)
         rate = checks.learning_rate(saved["learning_rate"][()])
-        return {"wih": wih, "who": who, "learning_rate": rate, "rule": checks.rule(str(saved.get("rule")))}
+        seed = int(str(saved["seed"])) if "seed" in saved else None  # not in an old file
+        rule = checks.rule(str(saved.get("rule")))
+        return {"wih": wih, "who": who, "learning_rate": rate, "rule": rule, "seed": seed}
     except (KeyError, TypeError, ValueError) as error:
         raise _refused(path, str(error)) from None
 

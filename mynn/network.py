@@ -10,12 +10,13 @@ little, so that the same inputs would give slightly better outputs next time.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from mynn import checkpoint, checks, estimator, training
+from mynn import checkpoint, checks, shown, training
 from mynn.arrays import Floats
 from mynn.translation import N_, _
 
@@ -41,7 +42,8 @@ class NeuralNetwork:
                      layer: confident mistakes cost most, and are corrected fastest.
     """
 
-    seed: int | None = None  # stays None in a loaded network
+    seed: int | None = None  # stays None in a network from an old file, which does not have it
+    history: Sequence[float] = ()  # the score after each epoch of `fit(..., test=...)`
 
     def __init__(
         self,
@@ -136,16 +138,9 @@ class NeuralNetwork:
     score = training.score
     confusion = training.confusion
 
-    # For scikit-learn: estimator.py.
-    get_params = estimator.get_params
-    set_params = estimator.set_params
-    __sklearn_clone__ = estimator.untrained
-    __sklearn_is_fitted__ = estimator.is_fitted
-    __sklearn_tags__ = estimator.tags
-
-    def __repr__(self) -> str:
-        """Return the call that makes such a network."""
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
+    # In an interpreter or a notebook: shown.py.
+    __repr__ = shown.call
+    _repr_html_ = shown.html
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to an .npz file of exactly this name. Overwrite nothing but a network.

@@ -24,6 +24,7 @@ class Network(Protocol):
     who: Floats
     learning_rate: float
     rule: str
+    history: Sequence[float]
 
     def train(self, inputs: ArrayLike, targets: ArrayLike) -> None:
         """Learn from one example."""
@@ -55,6 +56,7 @@ def fit(
     shuffle: bool = False,
     seed: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    test: Any = None,
 ) -> None:
     """Train on all examples, in their order, once per epoch.
 
@@ -64,12 +66,17 @@ def fit(
     shuffle   take another order each epoch; the same seed gives the same orders
     progress  called now and then with the numbers of examples done and in total; it may query or score the
               network
+    test      examples to score after each epoch, or a pair of arrays (inputs, labels); `network.history` keeps the
+              scores, those of an earlier `fit` first
 
     Raise ValueError or TypeError for examples of another shape or type, labels without an output, pixels that are
     neither bytes nor scaled, and inputs or weights that are not finite, before or after. Train a network in one thread
     at a time: two threads would undo each other's work.
     """
     rows, right = _arrays(examples, labels)
+    tested = None if test is None else _arrays(*test) if isinstance(test, tuple) else _arrays(test, None)
+    if tested:
+        checks.rows(tested[0], network.wih.shape[1])  # now, and not after the first epoch
     checks.bright(rows[:_BY_KERNEL])
     checks.whole(N_("the number of epochs"), epochs)
     checks.weights(network.wih, network.who)
@@ -83,6 +90,8 @@ def fit(
             _learn(network, rows[which], right[which])
             if progress:
                 progress(epoch * count + min(first + size, count), epochs * count)
+        if tested:
+            network.history = [*network.history, score(network, *tested)]
     checks.weights(network.wih, network.who)
 
 

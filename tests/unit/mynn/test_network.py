@@ -1,7 +1,9 @@
 """The network: its rules, training on many examples, files, and the messages about wrong arguments."""
 
 import copy
+import html
 import math
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -14,8 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
-from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.pipeline import make_pipeline
 
 from mynn import NetworkFileError, NeuralNetwork, checks, scale, targets_for
 from mynn.arrays import Floats
@@ -217,29 +217,26 @@ def test_a_network_says_how_it_was_made() -> None:
     assert same(eval(repr(network)), network)
 
 
-def test_its_parameters_are_those_that_scikit_learn_knows(tmp_path: Path) -> None:
-    network = small_network()
-    network.fit([(INPUTS, 1)])
-    weights = network.wih
-    assert network.set_params(learning_rate=0.2, rule="gradient") is network and network.wih is weights
-    assert network.set_params(hidden_nodes=6).wih.shape == (6, 7) and network.rule == "gradient"
-    network.save(tmp_path / "network.npz")
-    assert NeuralNetwork.load(tmp_path / "network.npz").get_params() == network.get_params() | {"seed": None}
-    with pytest.raises(TypeError, match="hidden_nods"):
-        network.set_params(hidden_nods=6)
-
-
-def test_scikit_learn_validates_and_searches() -> None:
-    random = np.random.default_rng(4)
-    inputs = random.uniform(0.01, 1.0, (300, 7))
-    labels = inputs[:, :3].argmax(axis=1)
-    network = NeuralNetwork(7, 30, 3, 0.3, seed=1)
-    assert cross_val_score(network, inputs, labels, cv=3, params={"epochs": 30}).mean() > 0.8
-    search = GridSearchCV(network, {"hidden_nodes": [1, 30], "learning_rate": [0.1, 0.3]}, cv=3)
-    assert search.fit(inputs, labels, epochs=30).best_params_["hidden_nodes"] == 30
-    assert same(network, NeuralNetwork(7, 30, 3, 0.3, seed=1))
-    pipeline = make_pipeline("passthrough", network)
-    assert pipeline.fit(inputs, labels, neuralnetwork__epochs=30).score(inputs, labels) > 0.8
+def test_how_it_learnt_is_kept_and_shown_small_in_a_notebook(implementation: str) -> None:
+    examples = [(inputs, number % 3) for number, (inputs, _) in enumerate(small_examples(60))]
+    inputs, labels = np.array([inputs for inputs, _ in examples]), np.array([label for _, label in examples])
+    network, other, scores = small_network(), small_network(), []
+    assert network._repr_html_() == f"<code>{html.escape(repr(network))}</code>"
+    network.fit(examples, epochs=2, test=(inputs[:30], labels[:30]))
+    network.fit(examples, test=examples[:30])
+    for _epoch in range(3):
+        other.fit(examples)
+        scores.append(other.score(examples[:30]))
+    assert network.history == scores and same(network, other) and not other.history
+    shown = network._repr_html_()
+    said = "; ".join(f"{score:.1%}" for score in scores)
+    assert f'aria-label="recognised after each epoch: {said}"' in shown and shown.endswith(f"</svg> {scores[-1]:.1%}")
+    (points,) = re.findall('points="([^"]+)"', shown)
+    heights = [float(point.split(",")[1]) for point in points.split()]
+    assert np.argsort(heights, kind="stable").tolist() == np.argsort(np.negative(scores), kind="stable").tolist()
+    with pytest.raises(ValueError, match=r"must have shape \(7,\), not \(6,\)"):
+        network.fit(examples, test=(inputs[:, :6], labels))
+    assert network.history == scores and same(network, other)  # refused before the training
 
 
 def test_each_epoch_is_shuffled_in_an_order_that_the_seed_decides(implementation: str) -> None:
@@ -329,6 +326,7 @@ def test_what_can_be_saved_can_be_loaded(tmp_path: Path) -> None:
         network.save(str(path))
         loaded = NeuralNetwork.load(path)
         assert difference(loaded, network) == 0 and (loaded.learning_rate, loaded.rule) == (rate, "gradient")
+        assert loaded.seed is None
     assert [file.name for file in tmp_path.iterdir()] == ["no suffix"]
     wih, network.wih = network.wih, network.wih.tolist()
     network.save(path)
@@ -345,6 +343,21 @@ def test_what_can_be_saved_can_be_loaded(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere/network.npz"
     with pytest.raises(NetworkFileError, match=rf"^{nowhere}: .* \(no such file or directory\)"):
         small_network().save(nowhere)
+
+
+def test_a_loaded_network_knows_its_seed_unless_the_file_is_older(tmp_path: Path) -> None:
+    """So the same untrained network can be made again. Seeds have any size, and numpy's types."""
+    path = tmp_path / "network.npz"
+    for seed in (np.int64(1), 2**99):
+        network = NeuralNetwork(*SIZES, 0.3, seed=seed)  # type: ignore[arg-type]
+        untrained = copy.deepcopy(network)
+        network.fit([(INPUTS, 1)])
+        network.save(path)
+        loaded = NeuralNetwork.load(path)
+        assert same(loaded, network) and loaded.seed == seed and same(eval(repr(loaded)), untrained)
+    with np.load(path) as file:
+        np.savez(path, **{name: array for name, array in file.items() if name != "seed"})
+    assert NeuralNetwork.load(path).seed is None
 
 
 def test_what_no_network_needs_is_not_read_from_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
