@@ -114,8 +114,9 @@ def _brightness(picture: Image.Image) -> Floats:
         raise _TooLarge
     picture.load()
     orientation = picture.getexif()  # now, since conversions may lose it
-    if picture.mode.startswith("I"):  # 16 bits
-        picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
+    if picture.mode.startswith("I"):  # 16 bits, of which a scanner may use only 10 or 12
+        deep = np.asarray(picture).astype(np.uint32)
+        picture = Image.fromarray((deep >> max(0, int(deep.max()).bit_length() - 8)).astype(np.uint8))
     if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
         picture = _on_paper(picture if picture.mode == "RGBA" else picture.convert("RGBA"))  # converting copies
     elif picture.mode == "CMYK":
@@ -150,9 +151,13 @@ def _inked(grey: ArrayLike, side: int) -> tuple[Floats, NDArray[np.bool_]]:
     The picture is shrunk to `side` pixels a side. Raise DataError if nothing stands out.
     """
     brightness = np.asarray(grey, np.float64)
-    if brightness.ndim != 2 or not brightness.size or not np.isfinite(brightness).all():
+    if brightness.ndim != 2 or not brightness.size:
         sentence = _("a picture must be an array of brightness values, (height, width), not {shape}")
         raise DataError(sentence.format(shape=brightness.shape))
+    if not ((brightness >= 0) & (brightness <= 255)).all():  # also true of nan
+        least, most = (f"{edge:g}" for edge in (brightness.min(), brightness.max()))
+        sentence = _("a picture's brightness must be from 0 to 255, not from {least} to {most}")
+        raise DataError(sentence.format(least=least, most=most))
     ink = _without_paper(_shrunk(brightness, side))
     smooth = ndimage.gaussian_filter(ink, 1.0)  # grain is finer than a pen
     paper, low = np.quantile(smooth, (0.25, 0.08))  # at least a quarter of a picture is paper
@@ -227,7 +232,15 @@ def _digit(dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
     if sizes.max() < SMALLEST or large.sum() > PIECES:
         raise DataError(_(_NOTHING))
     digit: NDArray[np.bool_] = large[pieces]
+    _require_ends(digit)
     return digit
+
+
+def _require_ends(dark: NDArray[np.bool_]) -> None:
+    """Raise DataError for ink from one side of the picture straight to the other, as at the edge of a page or table."""
+    for lines in (dark, dark.T):
+        if lines[:, lines.mean(axis=0) > 0.9].sum() > 0.8 * lines.sum():
+            raise DataError(_(_NOTHING))
 
 
 def _digits(dark: NDArray[np.bool_]) -> list[tuple[tuple[slice, slice], NDArray[np.bool_]]]:
@@ -246,6 +259,7 @@ def _digits(dark: NDArray[np.bool_]) -> list[tuple[tuple[slice, slice], NDArray[
     sides = [_side(place) for place in ndimage.find_objects(ndimage.label(ink, np.ones((3, 3)))[0])]
     if not sides:
         raise DataError(_(_NOTHING))
+    _require_ends(ink)
     size = float(np.median([side for side in sides if side >= max(sides) / 3]))  # of a digit
     reach = [2 * int(part * size / 2) + 1 for part in REACH]
     digits = np.where(ink, ndimage.label(ndimage.maximum_filter(ink, reach), np.ones((3, 3)))[0], 0)

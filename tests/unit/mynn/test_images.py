@@ -202,11 +202,27 @@ def test_a_picture_without_a_digit_is_refused(tmp_path: Path) -> None:
         random.normal(128, 20, (300, 200)),
         np.where(random.random((200, 200)) < 0.005, 0.0, 255.0),  # specks
         np.where(random.random((200, 200)) < 0.05, 0.0, 255.0),  # so many that some of them touch
+        *(np.where(np.arange(200) < edge, 0.0, 255.0) * np.ones((150, 1)) for edge in (70, 100, 130)),
+        np.where(np.arange(200) < 100, 90.0, 200.0)[:, None] + random.normal(0, 4, (200, 150)),  # half a page
         light + random.normal(0, 8, light.shape),
     ):
         path = save(tmp_path / "empty.png", np.clip(picture, 0, 255))
         with pytest.raises(DataError, match=rf"^{path}: no digit can be seen"):
             read_image(path)
+        with pytest.raises(DataError, match=r"no digit can be seen|more than 40 things"):
+            cut(np.clip(picture, 0, 255))
+
+
+def test_numbers_beyond_brightness_are_refused(drawn: Page) -> None:
+    for wrong, most in ((drawn * 1e200, r"\d.*e\+202"), (drawn - drawn.max(), "0"), (np.full((9, 9), np.nan), "nan")):
+        with pytest.raises(DataError, match=rf"brightness must be from 0 to 255, not from .* to {most}$"):
+            frame(wrong)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_a_scan_of_16_bits_may_use_fewer_of_them(bits: int, drawn: Page, tmp_path: Path) -> None:
+    Image.fromarray((drawn * 2 ** (bits - 8)).astype(np.uint16)).save(tmp_path / "scan.png")
+    assert near(read_image(tmp_path / "scan.png"), frame(drawn))
 
 
 def write_bomb(path: Path, side: int) -> None:
