@@ -53,8 +53,9 @@ def check(path: str | os.PathLike[str]) -> None:
 
 def _check_old(path: Path) -> None:
     """Raise NetworkFileError if the file exists and is not a network, such as a lesson. An empty file is fine."""
-    if not path.is_file() or not path.stat().st_size:
-        return
+    with os_errors_as(NOT_HERE, path=path, kind=NetworkFileError):  # such as a name that is too long
+        if not path.is_file() or not path.stat().st_size:
+            return
     try:
         ours = str(_arrays(path, "format")["format"]) == FORMAT
     except Exception:  # not an .npz, or a damaged one

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mynn.arrays import Floats
-from mynn.translation import _, in_figures
+from mynn.translation import N_, _, in_figures
 
 RULES = ("book", "gradient", "cross-entropy")  # of NeuralNetwork, in kernel.c's order
 LARGEST = 1 << 28  # bytes: limit of each array of weights; some 40,000 hidden nodes
@@ -42,13 +42,14 @@ def rule(name: str) -> str:
 
 
 def weights(wih: ArrayLike, who: ArrayLike) -> None:
-    """Raise ValueError unless the weights fit together, are float64 or float32, small enough, and finite."""
+    """Raise ValueError unless the weights fit together, are float64 or float32, not empty, not too large, finite."""
     try:
         first, last = np.asarray(wih), np.asarray(who)  # a student may have assigned lists
     except ValueError:  # rows of different lengths
         raise ValueError(_("its arrays do not fit together")) from None
     if first.ndim != 2 or last.ndim != 2 or last.shape[1] != first.shape[0]:
         raise ValueError(_("its arrays do not fit together"))
+    sizes(first.shape[1], len(first), len(last))
     for array in (first, last):
         if array.dtype not in (np.float64, np.float32):
             raise ValueError(_("its weights are {dtype}, and must be float64 or float32").format(dtype=array.dtype))
@@ -80,6 +81,13 @@ def whole(name: str, number: int, least: int = 1) -> int:
         sentence = _("{name} must be {least} or more, not {number}")
         raise ValueError(sentence.format(name=_(name), least=least, number=number))
     return number
+
+
+def sizes(input_nodes: int, hidden_nodes: int, output_nodes: int) -> None:
+    """Raise TypeError or ValueError unless there are nodes in each layer."""
+    whole(N_("the number of input nodes"), input_nodes)
+    whole(N_("the number of hidden nodes"), hidden_nodes)
+    whole(N_("the number of output nodes"), output_nodes)
 
 
 def signals(name: str, values: ArrayLike, nodes: int, dtype: DTypeLike) -> NDArray[Any]:

@@ -1,4 +1,6 @@
-"""Reader for MNIST as CSV, one handwritten digit a line, `label,784 pixels`, no header; or as IDX, see idx.py.
+"""Reader for MNIST as CSV, one handwritten digit a line, `label,784 pixels`; or as IDX, see idx.py.
+
+A CSV may have a heading, a byte order mark, blank lines, and `;` in place of commas, as other programs write it.
 
 Pixels stay bytes: 60,000 digits take 47 MB. As the network's floats they would take 376 MB, too much for a
 Pi Zero, so each digit is scaled only when it is used.
@@ -12,10 +14,10 @@ from __future__ import annotations
 
 import os
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, overload
 
@@ -195,9 +197,10 @@ def _keep(path: Path, rows: Bytes, changed: int) -> None:
 def _parsed(file: idx.File, path: Path, limit: int | None) -> tuple[Bytes, bool]:
     """Return the digits of an open CSV, (n, 785), and whether that is the whole file."""
     rows = bytearray()
-    lines = iter(lambda: file.readline(_LONGEST), b"")
-    for number, line in enumerate(islice(lines, limit), 1):
-        fields = line.rstrip(b"\r\n").split(b",")
+    for number, line in enumerate(iter(lambda: file.readline(_LONGEST), b""), 1):
+        fields = line.removeprefix(BOM_UTF8).rstrip(b"\r\n").replace(b";", b",").split(b",")
+        if fields == [b""] or (number == 1 and _is_heading(fields)):
+            continue
         try:
             row = bytes(map(_VALUES.__getitem__, fields))
         except KeyError:
@@ -206,10 +209,17 @@ def _parsed(file: idx.File, path: Path, limit: int | None) -> tuple[Bytes, bool]
             sentence = _("{path}, line {number}: {wrong}; correct that line, or fetch the file again")
             raise DataError(sentence.format(path=path, number=number, wrong=_what_is_wrong(fields)))
         rows += row
+        if len(rows) == _NUMBERS * (limit or 0):
+            break
     whole = not file.read(1)
     if not rows:
         raise DataError(f"{path}: " + _("this file is empty; fetch it again"))
     return np.frombuffer(rows, np.uint8).reshape(-1, _NUMBERS), whole
+
+
+def _is_heading(fields: list[bytes]) -> bool:
+    """Return whether these are names of columns, such as `label,pixel0,...` or `label,1x1,...`."""
+    return len(fields) == _NUMBERS and (fields[0].strip(b'"') == b"label" or not any(map(bytes.isdigit, fields)))
 
 
 def _what_is_wrong(fields: list[bytes]) -> str:

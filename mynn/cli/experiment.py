@@ -63,9 +63,9 @@ def add(verbs: Any) -> None:
     option("--examples", type=positive, metavar="N", help="train on the first N digits only")
 
     for name, seeds, text in (
-        ("record", 3, "The best that this network can do, three times over (half an hour on a PC)."),
+        ("record", 3, "The best that this network can do, three times over (ten minutes on a PC)."),
         ("overnight", 3, "What a Pi Zero reaches in a night (minutes on a PC)."),
-        ("sprint", 3, "What overnight reads, in a third of the time (ten seconds each on a PC)."),
+        ("sprint", 3, "Nearly what overnight reads, in a tenth of the time (seven seconds each on a PC)."),
         ("committee", 1, "Six networks that see digits in ways of their own, and vote (ten minutes on a PC)."),
     ):
         option = kind(name, _record, text)

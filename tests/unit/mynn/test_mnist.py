@@ -58,7 +58,7 @@ def test_a_missing_or_empty_file_is_reported(tmp_path: Path) -> None:
 
 def simply_parsed(text: bytes) -> list[list[int]] | None:
     """Parse a text in the simplest way; return None if it must be refused."""
-    lines = [line.rstrip(b"\r").split(b",") for line in text.removesuffix(b"\n").split(b"\n")]
+    lines = [line.rstrip(b"\r").replace(b";", b",").split(b",") for line in text.split(b"\n") if line.rstrip(b"\r")]
     allowed = {b"%d" % value for value in range(256)}
     if not all(len(fields) == 785 and allowed.issuperset(fields) and len(fields[0]) == 1 for fields in lines):
         return None
@@ -101,6 +101,18 @@ def test_a_csv_is_read_as_the_simplest_parser_reads_it_or_the_bad_line_is_named(
             read_csv(path)
         named = re.fullmatch(rf"{path}, line (\d): .*; correct that line, or fetch the file again", str(caught.value))
         assert named and (junk or named[1] == str(line))
+
+
+def test_a_csv_from_another_program_is_read_as_it_is(tmp_path: Path) -> None:
+    path, rows = tmp_path / "train.csv", random_rows(3)
+    names = ["label", *(f"pixel{number}" for number in range(784))]
+    for head in (names, [f'"{name}"' for name in names], ["label", *map(str, range(784))], []):
+        text = text_of([head, *rows], "\r\n") + "\r\n"
+        path.write_text(text.replace(",", ";") if head else text, "utf-8-sig", newline="")
+        assert has(read_csv(path), rows) and has(read_csv(path, limit=2), rows[:2])
+    path.write_text(text_of([names, rows[0], ["7"]]))
+    with pytest.raises(DataError, match=r"line 3: this is not 785 numbers .*, but 1;"):
+        read_csv(path)
 
 
 def test_examples_give_inputs_for_the_network_and_labels(tmp_path: Path) -> None:
