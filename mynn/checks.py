@@ -49,7 +49,7 @@ def weights(wih: ArrayLike, who: ArrayLike) -> None:
         raise ValueError(_("its arrays do not fit together")) from None
     if first.ndim != 2 or last.ndim != 2 or last.shape[1] != first.shape[0]:
         raise ValueError(_("its arrays do not fit together"))
-    sizes(first.shape[1], len(first), len(last))
+    whole(N_("the number of hidden nodes"), len(first))
     for array in (first, last):
         if array.dtype not in (np.float64, np.float32):
             raise ValueError(_("its weights are {dtype}, and must be float64 or float32").format(dtype=array.dtype))
@@ -81,13 +81,6 @@ def whole(name: str, number: int, least: int = 1) -> int:
         sentence = _("{name} must be {least} or more, not {number}")
         raise ValueError(sentence.format(name=_(name), least=least, number=number))
     return number
-
-
-def sizes(input_nodes: int, hidden_nodes: int, output_nodes: int) -> None:
-    """Raise TypeError or ValueError unless there are nodes in each layer."""
-    whole(N_("the number of input nodes"), input_nodes)
-    whole(N_("the number of hidden nodes"), hidden_nodes)
-    whole(N_("the number of output nodes"), output_nodes)
 
 
 def signals(name: str, values: ArrayLike, nodes: int, dtype: DTypeLike) -> NDArray[Any]:

@@ -151,13 +151,9 @@ def _inked(grey: ArrayLike, side: int) -> tuple[Floats, NDArray[np.bool_]]:
     The picture is shrunk to `side` pixels a side. Raise DataError if nothing stands out.
     """
     brightness = np.asarray(grey, np.float64)
-    if brightness.ndim != 2 or not brightness.size:
-        sentence = _("a picture must be an array of brightness values, (height, width), not {shape}")
-        raise DataError(sentence.format(shape=brightness.shape))
-    if not ((brightness >= 0) & (brightness <= 255)).all():  # also true of nan
-        least, most = (f"{edge:g}" for edge in (brightness.min(), brightness.max()))
-        sentence = _("a picture's brightness must be from 0 to 255, not from {least} to {most}")
-        raise DataError(sentence.format(least=least, most=most))
+    if brightness.ndim != 2 or not brightness.size or not ((brightness >= 0) & (brightness <= 255)).all():
+        sentence = _("a picture must be an array (height, width) of numbers from 0 to 255, not {shape} with {most}")
+        raise DataError(sentence.format(shape=brightness.shape, most=f"{brightness.max(initial=0):g}"))
     ink = _without_paper(_shrunk(brightness, side))
     smooth = ndimage.gaussian_filter(ink, 1.0)  # grain is finer than a pen
     paper, low = np.quantile(smooth, (0.25, 0.08))  # at least a quarter of a picture is paper

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from mynn import checkpoint, checks, shown, training
 from mynn.arrays import Floats
-from mynn.translation import _
+from mynn.translation import N_, _
 
 RULES = checks.RULES
 
@@ -62,7 +62,9 @@ class NeuralNetwork:
         of nodes they lead to, as in the book's program, from which the blog's figures come. (The book's text
         takes the number of nodes they come from.) np.float32 keeps 7 digits instead of 16, in half the memory.
         """
-        checks.sizes(input_nodes, hidden_nodes, output_nodes)
+        checks.whole(N_("the number of input nodes"), input_nodes)
+        checks.whole(N_("the number of hidden nodes"), hidden_nodes)
+        checks.whole(N_("the number of output nodes"), output_nodes)
         random = np.random.default_rng(seed)
         self.wih: Floats = random.normal(0.0, hidden_nodes**-0.5, (hidden_nodes, input_nodes)).astype(dtype)
         self.who: Floats = random.normal(0.0, output_nodes**-0.5, (output_nodes, hidden_nodes)).astype(dtype)

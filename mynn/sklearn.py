@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.preprocessing import LabelEncoder
@@ -45,8 +44,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """Train a new network, and return self. X: inputs, shape (n, inputs); y: labels, shape (n,)."""
         inputs, labels = validate_data(self, X, y)
         check_classification_targets(labels)
-        seed = self._begin(labels)
-        self.network_.fit(inputs, self._numbers(labels), epochs=self.epochs, shuffle=True, seed=seed)
+        self._begin(labels)
+        numbers, seed = self._outputs.transform(labels), self.network_.seed
+        self.network_.fit(inputs, numbers, epochs=self.epochs, shuffle=True, seed=seed)
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None) -> Classifier:
@@ -58,7 +58,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         inputs, labels = validate_data(self, X, y, reset=is_new)
         if is_new:
             self._begin(labels if classes is None else classes)
-        self.network_.fit(inputs, self._numbers(labels))
+        self.network_.fit(inputs, self._outputs.transform(labels))
         return self
 
     def predict_proba(self, X: ArrayLike) -> Floats:
@@ -74,15 +74,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         answers: NDArray[Any] = self.classes_[strongest]
         return answers
 
-    def _begin(self, labels: ArrayLike) -> int:
-        """Make an untrained network with an output for each label, and return the seed."""
-        self.classes_ = np.unique(labels)
+    def _begin(self, labels: ArrayLike) -> None:
+        """Make an untrained network with an output for each label."""
+        self._outputs = LabelEncoder().fit(labels)
+        self.classes_ = self._outputs.classes_
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         sizes = self.n_features_in_, self.hidden_nodes, len(self.classes_)
         self.network_ = NeuralNetwork(*sizes, self.learning_rate, seed=seed, rule=self.rule)
-        return seed
-
-    def _numbers(self, labels: NDArray[Any]) -> NDArray[np.int_]:
-        """Return the output of each label. Raise ValueError for a label that is not a class."""
-        numbers: NDArray[np.int_] = LabelEncoder().fit(self.classes_).transform(labels)
-        return numbers

@@ -75,8 +75,6 @@ def fit(
     """
     rows, right = _arrays(examples, labels)
     tested = None if test is None else _arrays(*test) if isinstance(test, tuple) else _arrays(test, None)
-    if tested:
-        checks.rows(tested[0], network.wih.shape[1])  # now, and not after the first epoch
     checks.bright(rows[:_BY_KERNEL])
     checks.whole(N_("the number of epochs"), epochs)
     checks.weights(network.wih, network.who)

@@ -139,6 +139,8 @@ def test_a_page_of_text_is_no_sheet_and_a_table_at_its_edge_is_left_out(drawn: P
     text = np.pad(np.kron(np.ones((8, 10)), np.pad(np.ones((10, 8)), 10)), 20)
     with pytest.raises(DataError, match="more than 50 things"):
         cut(235 - 200 * text)
+    with pytest.raises(DataError, match="no digit can be seen"):
+        cut(np.where(np.arange(200) < 100, 0.0, 255.0) * np.ones((150, 1)))  # half a page
     drawn[:, :12] = 40
     [((_top, _right, _bottom, left), pixels)] = cut(drawn)
     assert near(pixels, frame(drawn[:, 20:])) and left > 12 / drawn.shape[1]
@@ -209,20 +211,18 @@ def test_a_picture_without_a_digit_is_refused(tmp_path: Path) -> None:
         path = save(tmp_path / "empty.png", np.clip(picture, 0, 255))
         with pytest.raises(DataError, match=rf"^{path}: no digit can be seen"):
             read_image(path)
-        with pytest.raises(DataError, match=r"no digit can be seen|more than 40 things"):
-            cut(np.clip(picture, 0, 255))
 
 
-def test_numbers_beyond_brightness_are_refused(drawn: Page) -> None:
-    for wrong, most in ((drawn * 1e200, r"\d.*e\+202"), (drawn - drawn.max(), "0"), (np.full((9, 9), np.nan), "nan")):
-        with pytest.raises(DataError, match=rf"brightness must be from 0 to 255, not from .* to {most}$"):
+def test_numbers_that_are_no_brightness_are_refused(drawn: Page) -> None:
+    for wrong in (drawn * 1e200, drawn - drawn.max(), drawn * np.nan, drawn[:0]):
+        with pytest.raises(DataError, match="of numbers from 0 to 255, not"):
             frame(wrong)
 
 
-@pytest.mark.parametrize("bits", [8, 10, 12, 16])
-def test_a_scan_of_16_bits_may_use_fewer_of_them(bits: int, drawn: Page, tmp_path: Path) -> None:
-    Image.fromarray((drawn * 2 ** (bits - 8)).astype(np.uint16)).save(tmp_path / "scan.png")
-    assert near(read_image(tmp_path / "scan.png"), frame(drawn))
+def test_a_scan_of_16_bits_may_use_fewer_of_them(drawn: Page, tmp_path: Path) -> None:
+    for bits in (8, 10, 12, 16):
+        Image.fromarray((drawn * 2 ** (bits - 8)).astype(np.uint16)).save(tmp_path / "scan.png")
+        assert near(read_image(tmp_path / "scan.png"), frame(drawn))
 
 
 def write_bomb(path: Path, side: int) -> None:

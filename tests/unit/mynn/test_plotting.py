@@ -135,13 +135,6 @@ def test_curves_show_the_mean_of_runs_and_a_band_of_their_spread() -> None:
     np.testing.assert_allclose(sorted({float(y) for x, y in corners if x == 5}), [0.7, 1.1])
 
 
-def test_how_a_network_learnt_is_drawn_as_a_curve() -> None:
-    network = NeuralNetwork(1, 2, 2, 0.3, seed=1)
-    network.fit([([0.5], 1)], epochs=3, test=[([0.5], 1), ([0.5], 0)])
-    ax = plotting.curves({"ours": (range(1, 4), network.history)}, x="epochs", y="recognised", percent=True)
-    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[1, 0.5], [2, 0.5], [3, 0.5]])  # type: ignore[arg-type]
-
-
 def test_confusion_shows_counts_and_highlights_mistakes() -> None:
     counts = np.diag([90, 80, 70])
     counts[2, 0] = 10
