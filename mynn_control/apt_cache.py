@@ -58,7 +58,7 @@ AllowUserPorts: {ports}
 REMAP = "Remap-{name}: http://{mirror}/ ; http://{mirror}/\n"
 # Runs the cache while any process holds the lock `used`. Then it holds the lock until the cache has ended.
 SERVE = """cd "$1" && exec 9<used >messages 2>&1
-setpriv --pdeathsig TERM "$0" -c configuration & flock 9 & wait -n; kill $(jobs -p); wait"""
+"$0" -c configuration & flock 9 & wait -n; kill $(jobs -p); wait"""
 
 
 def folder_name(mirror: str) -> str:
