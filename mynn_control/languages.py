@@ -34,13 +34,12 @@ from mynn_control.translation_faults import faults
 ROOT = Path(__file__).resolve().parent.parent
 LOCALE = ROOT / "locale"
 TRANSLATED = [code for code in LANGUAGES if code != "en"]
-TEMPLATES = "mynn_control/**.html.j2"
+TEMPLATES, SCRIPTS = "mynn_control/**.html.j2", ("mynn/**.js", "mynn_server/page/**.js")
 # By catalog: its source files, and Babel's extraction method for them. The first pattern that matches counts.
 SOURCES = {
     "mynn": [("mynn/**.py", "python"), ("mynn_server/**.py", "python")],
     "browser": [
-        ("mynn/**.js", "javascript"),
-        ("mynn_server/page/**.js", "javascript"),
+        *((pattern, "javascript") for pattern in SCRIPTS),
         ("mynn_server/page/*.html", "mynn_control.page_messages:messages"),
         ("mynn_server/page/try/*.html", "mynn_control.page_messages:messages"),
     ],
@@ -56,7 +55,10 @@ PAGES, NOTEBOOKS = ROOT / "mynn_server/page", ROOT / "notebooks"
 # Numbers that stand alone in an element of a page, or in a cell of a lesson's table.
 FIGURES, CELLS = re.compile(r"(?<=>)\d[\d.± ]*(?=<)"), re.compile(r"(?<=\|)[ *]*\d[\d.±%* ]*(?=\|)")
 PLACE = re.compile(r"\{\w+\}")
-OPTIONS = {TEMPLATES: {"newstyle_gettext": "true", "trimmed": "true", "silent": "false"}}
+OPTIONS: dict[str, dict[str, str]] = {
+    TEMPLATES: {"newstyle_gettext": "true", "trimmed": "true", "silent": "false"},
+    **{pattern: {"parse_template_string": "true"} for pattern in SCRIPTS},
+}
 KEYWORDS = {"_": None, "gettext": None, "N_": None, "ngettext": (1, 2), "on": (2,)}  # `on` is in explain.py
 
 

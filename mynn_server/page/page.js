@@ -247,6 +247,7 @@ function show(status) {
   showList($("lessons"), status.lessons.map((lesson) => [lesson, program(lesson.name), lesson === next]), card);
   showList($("files"), status.files.map((file) => [file, program(file.name)]), entry);
   $("none").hidden = status.files.length > 0;
+  $("yours").hidden = false;
 }
 
 /** Fill the list of languages once, each with its own name for itself. */

@@ -150,7 +150,7 @@ def test_a_drawing_is_answered_and_the_network_is_looked_into_and_damaged(page: 
     expect(page.get_by_role("switch")).to_be_hidden()
     assert_accessible(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= SCREENS[way]["width"]
-    press(page.get_by_role("button", name="Clear"), way)
+    press(page.locator("#draw").get_by_role("button", name="Clear"), way)
     expect(says).to_have_text("Draw a digit on the white square.")
 
 
