@@ -100,6 +100,11 @@ def test_a_page_that_is_opened_after_its_program_has_ended_says_what_to_do(
     trusted: bool, page: Page, server: Server
 ) -> None:
     """In a notebook that Jupyter trusts, and in one that it does not, as after a restart of the Pi."""
+    guessed = 10 + trusted  # another one each time, or an old output would be taken for the new one
+    page.get_by_label(PERCENT).fill(str(guessed))
+    page.get_by_label(PERCENT).press("Enter")
+    beside = page.locator(".jp-OutputArea", has_text=f"You guessed {guessed} %.").locator("img")
+    run_until(page, lambda: run(page, 1), beside.first)
     run(page, 0)
     expect(page.locator(".mynn-guess")).to_have_count(2)
     expect(page.locator(".mynn-gone")).to_have_count(2)
