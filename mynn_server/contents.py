@@ -25,6 +25,7 @@ from mynn_server import output_store
 from mynn_server.settings import LARGEST_REQUEST
 
 FULL = 32 << 20  # bytes: the card is full below this, since a save writes the new notebook beside the old one
+MOST = 100  # numbered saves that are remembered
 CARD_FULL = N_("The Pi’s card is full. Delete files that you do not need, or ask your teacher; then save again.")
 
 
@@ -39,13 +40,15 @@ class Contents(AsyncLargeFileManager):
     Jupyter itself overwrites the file, and its backup of the old contents may not have reached the card yet.
 
     A page names the version of a file that it has changed (page/keep.js). If another page has saved a newer one
-    meanwhile, both are kept, so nothing is lost, no matter which page saves first.
+    meanwhile, both are kept, so nothing is lost, no matter which page saves first. A save that is sent twice, as a page
+    is left and by the next page, has a number and is made once.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._lock = asyncio.Lock()
         self._saved: dict[str, tuple[str, Any]] = {}  # by path: last saved version, and its page
+        self._numbered: dict[str, str] = {}  # by page and number of a save: its path
 
     async def get(self, path: str, content: bool = True, *arguments: Any, **options: Any) -> Any:
         """Return a file or folder. Refuse a file above LARGEST_REQUEST, such as MNIST: it does not fit into memory."""
@@ -68,9 +71,12 @@ class Contents(AsyncLargeFileManager):
         """Save a file; if another page has saved it meanwhile, save under a new name."""
         if "made_from" not in model:
             return await super().save(model, path)
-        made_from, page, kernel = (model.pop(name, None) for name in ("made_from", "page", "kernel"))
-        path = path.strip("/")
+        made_from, page, kernel, number = (model.pop(name, None) for name in ("made_from", "page", "kernel", "number"))
+        path, twice = path.strip("/"), number and f"{page} {number}"
         async with self._lock:
+            there = self._numbered.get(twice)
+            if there and self._version(there) == self._saved[there][0]:  # else it was replaced, and not by a page
+                return await self.get(there, content=False)
             version = self._version(path)
             await self._fill_outputs(model, path)
             # On a poor Wi-Fi, a page may miss the answer to its own save.
@@ -79,6 +85,10 @@ class Contents(AsyncLargeFileManager):
                 path = await self._other_name(path)
             saved = await super().save(model, path)
             self._saved[path] = self._version(path), page
+            if twice:
+                self._numbered[twice] = path
+                for old in [*self._numbered][:-MOST]:
+                    del self._numbered[old]
             output_store.forget_saved(kernel, model)
             return {**saved, "hash": self._saved[path][0], "hash_algorithm": self.hash_algorithm}
 

@@ -16,6 +16,7 @@ const PAGE = crypto.getRandomValues(new Uint32Array(4)).join("-");
 const wait = (milliseconds) => new Promise((resume) => setTimeout(resume, milliseconds));
 const nameOf = (path) => path.split("/").pop();
 let latest; // identifies the latest call of `follow`
+let left = 0; // how often the page was left or hidden
 let died = ""; // why the kernel died, if it did
 const versions = new Map(); // by path: where this page saves, and the version there
 const saves = new Map(); // by context: what was typed until the last one, if the next comes soon, how long one takes
@@ -58,7 +59,8 @@ function leave(mine, context) {
     delete cell.outputs;
     delete cell.execution_count;
   }
-  const body = JSON.stringify({ type: "notebook", format: "json", content, made_from: known.hash, page: PAGE });
+  const model = { type: "notebook", format: "json", content, made_from: known.hash, page: PAGE };
+  const body = JSON.stringify({ ...model, number: ++left }); // it may be sent twice, and the answer missed
   put(known.path, body, true)
     .then((answer) => answer.ok && localStorage.removeItem(KEPT + known.path))
     .catch(() => {});

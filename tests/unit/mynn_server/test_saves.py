@@ -32,7 +32,11 @@ class Page:
         self.knows.add(text)
         known[text] = set(self.knows)
         model = {"type": "file", "format": "text", "content": text, "made_from": self.version, "page": self.number}
-        self.kept = [(model, self.path)]
+        self.kept = [({**model, "number": text}, self.path)]
+
+    async def send_as_it_is_left(self) -> None:
+        for model, path in self.kept:
+            await self.contents.save({**model}, path)
 
     async def bring_back(self) -> None:
         while self.kept:
@@ -40,12 +44,13 @@ class Page:
 
     async def save(self, text: str, known: dict[str, set[str]], is_heard: bool) -> None:
         self.leave(text, known)
-        answer = await self.contents.save(*self.kept.pop())
+        model, path = self.kept.pop()
+        answer = await self.contents.save({**model, "number": None}, path)
         if is_heard:
             self.path, self.version = answer["path"], answer["hash"]
 
 
-WAYS = ["open", "save", "lose the answer", "save at once", "leave"]
+WAYS = ["open", "save", "lose the answer", "save at once", "leave", "leave in time"]
 STEPS = st.lists(st.tuples(PAGES, st.sampled_from(WAYS)), max_size=12)
 
 
@@ -56,20 +61,23 @@ async def play(folder: Path, steps: list[tuple[int, str]]) -> None:
         if what == "open":
             await pages[number].bring_back()
             await pages[number].open(known)
-        elif what == "leave":
+        elif what.startswith("leave"):
             pages[number].leave(str(step), known)
+            if what == "leave in time":
+                await pages[number].send_as_it_is_left()
         elif what == "save at once":
             await asyncio.gather(*(page.save(f"{step} {page.number}", known, True) for page in pages))
         else:
             await pages[number].save(str(step), known, what == "save")
     for page in pages:
         await page.bring_back()
-    kept = [known[path.read_text()] for path in folder.glob("*.txt")]
-    assert set().union(*kept) == known.keys()
+    kept = [path.read_text() for path in folder.glob("*.txt")]
+    assert set().union(*(known[text] for text in kept)) == known.keys()
+    assert len(kept) == len({*kept}), "One save is there twice."
 
 
 @settings(max_examples=50)
 @given(STEPS)
-def test_what_was_saved_is_kept_or_was_seen_by_who_replaced_it(steps: list[Any]) -> None:
+def test_what_was_saved_is_kept_once_or_was_seen_by_who_replaced_it(steps: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(play(Path(folder), steps))
