@@ -19,12 +19,13 @@ from mynn.translation import browser_catalog
 
 # Jupyter's error message is bare text in the widget's place, which has no child element then: :has() detects that. CSS
 # writes our sentence. In an untrusted notebook, Jupyter removes the style, and only an empty paragraph is left.
-_BESIDE = """\
+# (The paragraph is below the widget, since Firefox overlooks changes to what stands behind + in :has().)
+_BELOW = """\
 <style>
-.jp-OutputArea-child:has(.mynn-gone) + * .jupyter-widgets:not(:has(*)) {{ display: none }}
+.jp-OutputArea:has(.mynn-gone) .jupyter-widgets:not(:has(*)) {{ display: none }}
 .mynn-gone {{ display: none; margin: 4px 0; padding: 10px 12px; border-left: 4px solid #888 }}
 .mynn-gone::before {{ content: attr(data-says) }}
-.jp-OutputArea-child:has(+ * .jupyter-widgets):not(:has(+ * .jupyter-widgets *)) .mynn-gone {{ display: block }}
+.jp-OutputArea-child:has(.jupyter-widgets):not(:has(.jupyter-widgets *)) + * .mynn-gone {{ display: block }}
 </style>
 <p class="mynn-gone" data-says="{says}"></p>"""
 
@@ -56,9 +57,9 @@ class Live(anywidget.AnyWidget):
         raise NotImplementedError
 
     def _ipython_display_(self, **_how: Any) -> None:
-        """Show the widget, and beside it, hidden, the sentence that replaces it later."""
+        """Show the widget, and below it, hidden, the sentence that replaces it later."""
         bundle = self._repr_mimebundle_()
         assert bundle
         data, metadata = bundle
-        show_html(_BESIDE.format(says=escape(self.gone())), "")
         display({**data, "text/plain": self.gone()}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+        show_html(_BELOW.format(says=escape(self.gone())), "")
