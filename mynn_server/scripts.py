@@ -16,7 +16,7 @@ FOLDERS = {
     "/static/notebook": [str(Path(notebook.__file__).with_name("static"))],
     "/lab/extensions": jupyter_path("labextensions"),
 }
-# What a lesson's page loads of each package, as `python -m tests.benchmarks.lesson_page` lists it. The compressed copy
+# What a lesson's page loads of each package, as the test of a first visit to a lesson lists it. The compressed copy
 # of the script that would ask for these pieces one by one has them in it. Each registers itself, asked for or not (in
 # rspackChunk_JUPYTERLAB_CORE_OUTPUT).
 PIECES = {

@@ -1,9 +1,9 @@
 """What a lesson's page loads, and how long that takes, in a browser that has never opened one; and the second time.
 
-    python -m tests.benchmarks.lesson_page URL PASSWORD [--megabits 0.33] [--names]
+    python -m tests.benchmarks.lesson_page URL PASSWORD [--megabits 0.33]
 
 Asks a Pi, or any other notebook server. `--megabits` a second are all that the browser gets: 0.33 are the share of one
-of thirty pupils in 10. `--names` lists what was loaded, for PIECES in mynn_server/scripts.py.
+of thirty pupils in 10.
 """
 
 import argparse
@@ -24,18 +24,16 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("password")
     parser.add_argument("--megabits", type=float, default=0, help="a second; 0: as many as there are")
-    parser.add_argument("--names", action="store_true")
     options = parser.parse_args()
     with open_browser() as browser:
         sign_in(browser.pages[0], options.url, options.password)
         expect(browser.pages[0]).to_have_url(re.compile("/start/"))
         for visit in ("first", "second"):
-            names = measure(browser, f"{options.url}/notebooks/{LESSON}", visit, options.megabits * 1e6 / 8)
-            print(*names if options.names else (), sep="\n")
+            measure(browser, f"{options.url}/notebooks/{LESSON}", visit, options.megabits * 1e6 / 8)
 
 
-def measure(browser: BrowserContext, address: str, visit: str, speed: float) -> list[str]:
-    """Open a lesson and print what that took; return the names of what was loaded. ``speed``: bytes a second."""
+def measure(browser: BrowserContext, address: str, visit: str, speed: float) -> None:
+    """Open a lesson and print what that took. ``speed``: bytes a second."""
     page = browser.new_page()
     limits = {"offline": False, "latency": LATENCY, "downloadThroughput": speed, "uploadThroughput": speed}
     if speed:
@@ -49,7 +47,6 @@ def measure(browser: BrowserContext, address: str, visit: str, speed: float) -> 
     idle = time.monotonic() - began
     print(f"{visit}: {len(names)} requests, {size} bytes; a cell after {shown:.1f} s, ready after {idle:.1f} s")
     page.close()
-    return list(names)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
@@ -66,7 +67,9 @@ def open_browser(
 
 @contextmanager
 def open_firefox(patience: float = 10 * MINUTES) -> Iterator[BrowserContext]:
-    """Open Firefox with a new profile, offline. It has no touch screen."""
+    """Open Firefox with a new profile, offline. It has no touch screen. Without a Firefox, skip the test."""
+    if not FIREFOX.exists():
+        pytest.skip(f"there is no browser {FIREFOX}: `make browser` installs it")
     with sync_playwright() as playwright:
         browser = playwright.firefox.launch(
             channel="moz-firefox",  # as Mozilla makes it, and not as Playwright does
