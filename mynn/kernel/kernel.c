@@ -180,10 +180,24 @@ INLINE REAL NAME(sigmoid)(REAL sum) {
     return 1 / (1 + power * two_to_n);
 }
 
-/* Convert pixels 0..255 (by `table`) or, if pixels is null, inputs to ink. Returns the number of pixels with ink, and
-   in *sum the sum of ink. No branch depends on a single pixel, since the processor could not predict it. */
-INLINE int NAME(take)(NAME(Work) *w, const unsigned char *pixels, const REAL *inputs, const REAL *table, REAL *sum) {
-    REAL paper = *table, all = 0;
+/* Return what is most of a row of inputs, if anything is: its paper. That is found by Boyer and Moore's vote
+   (doi:10.1007/978-94-011-3488-0_5) on some thirty of them. Results are right with any paper; this has least ink. */
+INLINE REAL NAME(paper_of)(const REAL *inputs, int count) {
+    REAL most = *inputs;
+    for (int i = 0, ahead = 0; i < count; i += count / 32 + 1) {
+        most = ahead ? most : inputs[i];
+        ahead += inputs[i] == most ? 1 : -1;
+    }
+    return most;
+}
+
+/* Convert pixels 0..255 (by `table`) or, if pixels is null, inputs to ink. Returns the number of pixels with ink, in
+   *sum the sum of ink, and in *on the paper. No branch depends on a single pixel, since the processor could not
+   predict it. */
+INLINE int NAME(take)(NAME(Work) *w, const unsigned char *pixels, const REAL *inputs, const REAL *table, REAL *sum,
+                      REAL *on) {
+    const REAL paper = *on = pixels ? *table : NAME(paper_of)(inputs, w->inputs);
+    REAL all = 0;
     int count = 0, eights = 0, i = 0;
     if (pixels) {
         for (; i + EIGHT <= w->inputs; i += EIGHT) {
@@ -231,8 +245,8 @@ INLINE void NAME(train)(NAME(Work) w, REAL rate, int rule, const unsigned char *
     const int wide = w.wide;
     for (long n = 0; n < count; n++) {
         const unsigned char *these = pixels ? pixels + n * apart : 0;
-        REAL sum, paper = *table;
-        int inked = NAME(take)(&w, these, pixels ? 0 : signals + n * w.inputs, table, &sum);
+        REAL sum, paper;
+        int inked = NAME(take)(&w, these, pixels ? 0 : signals + n * w.inputs, table, &sum, &paper);
         NAME(ask)(&w, inked, paper, sum);
 
         /* Use each output's weights for the error signal before they change. */
@@ -262,7 +276,7 @@ INLINE void NAME(train)(NAME(Work) w, REAL rate, int rule, const unsigned char *
 
    wih, who: as in network.py, changed in place. rule: as above. pixels: (count, inputs), null to use signals; apart:
    bytes from one row of pixels to the next. signals: (count, inputs), inputs. table: (256,), pixel to input; *table is
-   paper in both cases. labels: (count,), each below `outputs`. */
+   the paper of pixels. labels: (count,), each below `outputs`. */
 int NAME(mynn_train)(REAL *wih, REAL *who, int inputs, int hidden, int outputs,
                       const unsigned char *pixels, long apart, const REAL *signals, const REAL *table, long count,
                       const unsigned char *labels, REAL rate, int rule) {
@@ -288,9 +302,10 @@ int NAME(mynn_query)(const REAL *wih, const REAL *who, int inputs, int hidden, i
     NAME(Work) w = NAME(begin)(wih, who, inputs, hidden, outputs);
     if (!w.v) return -1;
     for (long n = 0; n < count; n++) {
-        REAL sum;
-        int inked = NAME(take)(&w, pixels ? pixels + n * apart : 0, pixels ? 0 : signals + n * inputs, table, &sum);
-        NAME(ask)(&w, inked, *table, sum);
+        const unsigned char *these = pixels ? pixels + n * apart : 0;
+        REAL sum, paper;
+        int inked = NAME(take)(&w, these, pixels ? 0 : signals + n * inputs, table, &sum, &paper);
+        NAME(ask)(&w, inked, paper, sum);
         memcpy(results + n * outputs, w.results, outputs * sizeof(REAL));
     }
     free(w.v);
