@@ -76,6 +76,14 @@ def cell_of(page: Page) -> Locator:
     return page.locator(".jp-CodeCell .cm-content")
 
 
+def retype(page: Page, text: str) -> None:
+    def has_it() -> bool:
+        cell_of(page).fill(text)  # each time: as a page arranges its focus, Firefox forgets that all is selected
+        return cell_of(page).inner_text() == text
+
+    until(has_it)
+
+
 def run(page: Page) -> None:
     run_until(page, lambda: cell_of(page).press("Control+Enter"), page.locator(".jp-OutputArea-output").first)
 
@@ -223,11 +231,11 @@ def test_what_was_typed_last_is_there_after_a_reload_and_in_a_closed_tab(
     run(page)
     page.keyboard.press("Control+s")
     until(lambda: printed(path) == "mine\n")
-    cell_of(page).fill("# reloaded")
+    retype(page, "# reloaded")
     page.reload()
     expect(cell_of(page)).to_have_text("# reloaded")
     expect(page.get_by_text("mine", exact=True)).to_be_visible()
-    cell_of(page).fill("# closed")
+    retype(page, "# closed")
     with page.expect_event("close"):  # Jupyter may ask first, which is accepted
         page.close(run_before_unload=True)
     until(lambda: "# closed" in path.read_text())
@@ -242,7 +250,7 @@ def test_what_the_pi_did_not_get_is_sent_by_the_next_page(browser: BrowserContex
     """Beside what another page has saved meanwhile."""
     for other in (False, True):
         page = open_page(browser, server, PATIENT + NEVER_SENT)
-        cell_of(page).fill(f"# kept, {other}")
+        retype(page, f"# kept, {other}")
         page.goto("about:blank")
         page.close()
         if other:
@@ -260,7 +268,7 @@ def test_a_pupil_who_is_signed_out_signs_in_on_the_spot(browser: BrowserContext,
     other.goto(f"{server.url}/logout")
     expect(other.locator("input[name=password]")).to_be_visible()
     other.close()
-    cell_of(page).fill("# signed out")
+    retype(page, "# signed out")
     line = page.locator("form.mynn-told")
     expect(line).to_contain_text("You are not signed in any more.")
     for screen in (PHONE, TABLET):
@@ -285,7 +293,7 @@ def test_the_bar_says_that_the_pi_does_not_answer_and_goes_on_when_it_is_back(
     os.kill(server.process.pid, signal.SIGSTOP)
     try:
         expect(page.locator(".mynn-told")).to_contain_text("The Pi does not answer")
-        cell_of(page).fill("print('from' + ' away')")
+        retype(page, "print('from' + ' away')")
         page.get_by_role("button", name="Run all").click()
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
@@ -296,7 +304,7 @@ def test_the_bar_says_that_the_pi_does_not_answer_and_goes_on_when_it_is_back(
     end_all(server.student())
     browser.set_offline(False)
     expect(page.locator(".mynn-told")).to_contain_text("The Pi was switched off meanwhile")
-    cell_of(page).fill("print('again' + ' here')")
+    retype(page, "print('again' + ' here')")
     run(page)
     expect(page.get_by_text("again here", exact=True)).to_be_visible()
     expect(page.locator(".jp-Dialog")).to_have_count(0)
