@@ -1,6 +1,7 @@
 """Ansible strategy: mitogen's linear strategy if mitogen is installed, otherwise Ansible's own.
 
-If sudo on a Pi wants a password and none was given, ask for it at the terminal and repeat the task.
+If sudo on a Pi wants a password and none was given, ask for it at the terminal and repeat the task. A Pi that is lost
+while sudo starts is unreachable, as at any other moment: mitogen reports it as a failed task.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ TRIES = 3  # as in sudo itself
 MISSING = re.compile(r"(?:missing sudo password|sudo password is required)\.?$", re.I)
 INCORRECT = re.compile(r"(?:incorrect sudo password|sudo password is incorrect)\.?$", re.I)
 
+LOST = re.compile(r"Channel was disconnected while connection attempt was in progress; ")
+
 
 class StrategyModule(Base):  # type: ignore[misc]
     """Linear strategy that asks for a password if sudo wants one."""
@@ -58,12 +61,15 @@ class StrategyModule(Base):  # type: ignore[misc]
     def _process_pending_results(
         self, iterator: Any, one_pass: bool = False, max_passes: int | None = None
     ) -> list[Any]:
-        """Process results one by one, so that no task that lacks sudo's password is missed."""
+        """Process results one by one, so that no task that lacks sudo's password is missed, and no Pi that is lost."""
         self._process_rpc_queue()
         processed: list[Any] = []
         most = 1 if one_pass else max_passes
         while self._results and (most is None or len(processed) < most):
-            if not self._try_a_password(self._results[0]):
+            result = self._results[0]
+            if result.utr.failed and LOST.search(str(result.utr.msg)):
+                result.utr.failed, result.utr.unreachable = False, True
+            if not self._try_a_password(result):
                 processed += super()._process_pending_results(iterator, one_pass=True)
         return processed
 

@@ -1,4 +1,4 @@
-"""The strategy `classroom`: when the teacher is asked for sudo's password, on which Pis it is tried; and processors."""
+"""The strategy `classroom`: on which Pis a password for sudo is tried; a Pi lost while sudo starts; and processors."""
 
 import json
 import os
@@ -56,6 +56,16 @@ def test_after_three_wrong_ones_or_with_a_wrong_one_in_the_inventory_it_is_asked
     status, said = run(tmp_path, {"pi-01": "right", "pi-02": "right"}, [*"abc"], wrong)
     assert status != 0 and said.count(REFUSED.format("pi-01")) == 2
     assert "Not finished: pi-01, pi-02." in said
+
+
+@pytest.mark.slow
+def test_a_pi_that_is_lost_while_sudo_starts_is_unreachable(tmp_path: Path) -> None:
+    """Its power fails, and with it Python at its end of the connection."""
+    lost = tmp_path / "lost"
+    lost.write_text("#!/bin/sh\nkill -KILL $PPID\n")
+    lost.chmod(0o755)
+    status, said = run(tmp_path, {"pi-01": ""}, [], f"[lost]\npi-01 ansible_become_exe={lost}\n")
+    assert status != 0 and "fatal: [pi-01]: UNREACHABLE!" in said and "The connection was lost: its power" in said
 
 
 def test_a_refused_password_is_recognised_and_other_failures_are_not() -> None:
