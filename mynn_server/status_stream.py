@@ -2,7 +2,8 @@
 
 The desk (mynn_control/desk/monitor.py) starts this program over SSH. It prints {"mynn": VERSION} and reads one line,
 {"students": {ACCOUNT: {"folder": ..., "hash_file": ...}}, "file": NAME, "largest": BYTES}. It prints a line at once,
-then one after each change: the new texts by page and account, null for a text that is gone.
+then one after each change: the new texts by page and account, null for a text that is gone. It reads more lines, which
+Poller.answer describes.
 
 - Page `wall`: the file NAME in the student's folder, read with the student's rights.
 - Page `class`: the answer of the student's notebook server at its socket (status_socket.py); empty if it is silent.
@@ -15,20 +16,21 @@ from __future__ import annotations
 
 import json
 import pwd
-import select
 import socket
 import struct
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from mynn_server.credentials import status_socket_name
 from mynn_server.linux import as_student, read_regular
 
-VERSION = 1  # of this protocol
+VERSION = 2  # of this protocol
 # Seconds between two polls of the servers and the wall's files; the files cost a Pi Zero next to nothing.
 PAUSE = 1.5
 READ = 10  # seconds to read a student's file
@@ -54,6 +56,10 @@ class Poller:
         # Read each time, since site.yml may add an account.
         accounts = {account.pw_name: account for account in pwd.getpwall() if account.pw_name in self.students}
         return {"class": self._servers(accounts), "wall": self._files(accounts)}
+
+    def answer(self, asked: Mapping[str, Any]) -> dict[str, Texts]:
+        """Do what the desk asks for in a later line; return new texts by page."""
+        return {}
 
     def _servers(self, accounts: Mapping[str, pwd.struct_passwd]) -> Texts:
         def ask(name: str) -> str | None:
@@ -143,13 +149,25 @@ def main() -> None:
     print(json.dumps({"mynn": VERSION}), flush=True)
     if not (line := sys.stdin.readline()):
         return
-    poller = Poller(json.loads(line))
-    news = poller.news()
-    print(json.dumps(news), flush=True)
-    while not select.select([sys.stdin], [], [], PAUSE)[0]:
-        news = poller.news()
+    poller, lines = Poller(json.loads(line)), SimpleQueue[str]()
+    threading.Thread(target=queue_lines, args=(lines,), daemon=True).start()
+    print(json.dumps(poller.news()), flush=True)
+    while True:
+        try:
+            if not (line := lines.get(timeout=PAUSE)):
+                return
+            news = poller.answer(json.loads(line))
+        except Empty:
+            news = poller.news()
         if any(news.values()):
             print(json.dumps(news), flush=True)
+
+
+def queue_lines(lines: SimpleQueue[str]) -> None:
+    """Queue the lines of standard input, and an empty one at its end."""
+    for line in sys.stdin:
+        lines.put(line)
+    lines.put("")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -118,14 +118,25 @@ class Monitor:
         self.trouble = self.password = ""
         self._written: list[int] = []
         self._tasks: dict[Connection, asyncio.Task[None]] = {}
+        self._processes: dict[str, Process] = {}  # by Pi, while it answers
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def set_password(self, password: str) -> None:
         """Continue with this password for sudo."""
         self.password, self.trouble = password, ""
 
+    def send(self, pi: str, request: Mapping[str, Any]) -> bool:
+        """Send a request (status_stream.Poller.answer) to a Pi, from any thread. False: it does not answer."""
+        process = self._processes.get(pi)
+        if not process or not process.stdin or not self._loop:
+            return False
+        self._loop.call_soon_threadsafe(process.stdin.write, f"{json.dumps(request)}\n".encode())
+        return True
+
     async def run(self, update: Callable[[], None], on_start: Callable[[], None]) -> None:
         """Monitor the Pis until Ctrl-C or SIGTERM. update: called every PAUSE. on_start: once signals are handled."""
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._loop = loop
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, stopped.set)  # stays: an impatient teacher may press Ctrl-C again
         on_start()
@@ -182,6 +193,7 @@ class Monitor:
         try:
             async with asyncio.timeout(TIMEOUT):
                 await _handshake(connection, process)
+            self._processes[connection.pi] = process
             allowed = schema(name for name, _ in connection.students)
             while line := await _line(process.stdout):
                 self.answers.queue(connection.pi, shown=_parsed(line, allowed), lost="")
@@ -193,6 +205,7 @@ class Monitor:
         except TimeoutError:
             return "its program did not begin, or did not end"
         finally:
+            self._processes.pop(connection.pi, None)
             _kill(process)
             errors.cancel()
             await asyncio.gather(errors, return_exceptions=True)
