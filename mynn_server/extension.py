@@ -22,7 +22,7 @@ from mynn_server.output_store import Missed
 from mynn_server.pages import Manual, StartPage
 from mynn_server.settings import LARGEST_REQUEST
 from mynn_server.sign_in import LARGEST_OF_STRANGERS, is_signed_in
-from mynn_server.start_page import Language, Lesson, Status
+from mynn_server.start_page import Language, Lesson, Status, Talk
 from mynn_server.try_page import KeepDrawings, Keeping, KeepNetwork, KeepOwnClasses, TryPage
 
 # A button, and an entry of the menu *View*, that open JupyterLab, which a Pi does not run.
@@ -123,6 +123,7 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
             (r"/start/lesson", Lesson, shown),
             (r"/start/language", Language),
             (r"/start/missed", Missed),
+            (r"/start/talk", Talk),
             (r"/start(/.*)?", StartPage),
             (r"/manual(/.*)?", Manual, {"archive": classroom.manual_archive}),
             (r"/try/keep", Keeping),

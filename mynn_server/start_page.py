@@ -21,17 +21,20 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado.web import HTTPError, authenticated
 
 from mynn import tasks
+from mynn.files import write_text
 from mynn.outline import NOT_AS_EXPECTED, outline
 from mynn.translation import LANGUAGES, _, language, lessons_folder
-from mynn_server.contents import card_full
+from mynn_server.contents import CARD_FULL, card_full
 from mynn_server.kernel_manager import running
 from mynn_server.language import choose, is_ours
 from mynn_server.linux import SHORT, memory, memory_of, read_regular
 from mynn_server.pages import FILES
+from mynn_server.talk import FROM_TEACHER, TO_TEACHER, number, stored, talk
 
-WRITTEN_BY_LESSONS = (tasks.FILE, "on_the_wall.json")
+NOT_LISTED = (tasks.FILE, "on_the_wall.json", FROM_TEACHER, TO_TEACHER)
 LARGEST_MESSAGE = 4_000  # bytes of the teacher's message
 MOST_FILES = 500  # listed on the page
+BEGAN = time.time()  # tells a page that the notebook server has started again
 
 
 def message(path: Path) -> dict[str, Any] | None:
@@ -60,7 +63,7 @@ def own_files(folder: Path, lessons: set[str]) -> list[dict[str, Any]]:
     files: list[dict[str, Any]] = []
     for entry in os.scandir(folder):
         is_utf8 = entry.name == entry.name.encode(errors="ignore").decode()  # a URL needs UTF-8
-        if not is_utf8 or entry.name.startswith(".") or entry.name in lessons or entry.name in WRITTEN_BY_LESSONS:
+        if not is_utf8 or entry.name.startswith(".") or entry.name in lessons or entry.name in NOT_LISTED:
             continue
         if is_ours(entry.name) and entry.is_dir():
             continue
@@ -119,6 +122,7 @@ class Status(JupyterHandler):
                 "memory": memory() | {"short": SHORT},
                 "trouble": card_full(self.folder),
                 "message": message(self.message_file),
+                "talk": talk(self.folder),
                 "pi": socket.gethostname(),
                 "language": language(),
                 "languages": LANGUAGES,
@@ -143,6 +147,36 @@ class Lesson(Status):
         lesson = {"type": "file", "format": "text", "content": text}
         await ensure_async(self.contents_manager.save(lesson, name))
         self.set_status(204)
+
+
+class Talk(JupyterHandler):
+    """Handler for the pupil's side. Lessons ask it every three seconds, and so learn whether the Pi answers."""
+
+    @authenticated
+    async def get(self) -> None:
+        """Send what `talk` returns, and when this server began."""
+        self._answer()
+
+    def _answer(self) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.finish(talk(Path(str(self.contents_manager.root_dir))) | {"began": BEGAN})
+
+    @authenticated
+    async def post(self) -> None:
+        """Save the number of the last line `read`, or a call for `help` from a lesson's path; empty takes it back."""
+        folder = Path(str(self.contents_manager.root_dir))
+        body, said = self.get_json_body() or {}, stored(folder / TO_TEACHER)
+        if "read" in body:
+            said["read"] = max(number(body["read"]), number(said.get("read")))
+        if "help" in body:
+            said["path"] = str(body["help"])[:300]
+            helped = number(stored(folder / FROM_TEACHER).get("helped"))
+            said["asked"] = max(helped + 1, int(time.time())) if said["path"] else 0
+        try:
+            write_text(folder / TO_TEACHER, json.dumps(said))
+        except OSError as error:
+            raise HTTPError(507, _(CARD_FULL)) from error
+        self._answer()
 
 
 class Language(JupyterHandler):

@@ -1,4 +1,4 @@
-"""Status socket for the teacher's desk (`make desk`): running programs, free memory and solved tasks."""
+"""Status socket for the teacher's desk (`make desk`): programs, free memory, tasks, and calls for help."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mynn import tasks
 from mynn_server.kernel_manager import OUT_OF_MEMORY, STOPPED, running
 from mynn_server.linux import memory
 from mynn_server.start_page import progress
+from mynn_server.talk import FROM_TEACHER, TO_TEACHER, talk
 
 DIED = {OUT_OF_MEMORY: "memory", STOPPED: "stopped"}
 OLD = 10.0  # seconds until a report is rebuilt
@@ -53,7 +54,8 @@ class CachedReport:
     """
 
     def __init__(self, app: ServerApp) -> None:
-        self.app, self.tasks = app, Path(app.contents_manager.root_dir, tasks.FILE)
+        self.app, self.folder = app, Path(app.contents_manager.root_dir)
+        self.files = [self.folder / name for name in (tasks.FILE, FROM_TEACHER, TO_TEACHER)]
         self._of: object = None
         self._until = 0.0
         self._text = b""
@@ -62,9 +64,9 @@ class CachedReport:
         """Return the report as JSON."""
         manager: Any = self.app.kernel_manager
         programs = {one: getattr(manager.get_kernel(one), "execution_state", "") for one in manager.list_kernel_ids()}
-        if (of := (programs, changed(self.tasks))) != self._of or time.monotonic() > self._until:
+        if (of := (programs, list(map(changed, self.files)))) != self._of or time.monotonic() > self._until:
             sessions: Any = await ensure_async(self.app.session_manager.list_sessions())
-            said = state(sessions, manager) | tasks_of(self.tasks)
+            said = state(sessions, manager) | tasks_of(self.files[0]) | talk_of(self.folder)
             self._of, self._until, self._text = of, time.monotonic() + OLD, json.dumps(said, sort_keys=True).encode()
         return self._text
 
@@ -99,6 +101,12 @@ def tasks_of(path: Path) -> dict[str, Any]:
     """Return whether each attempted task is right, and when the answers last changed, in seconds since 1970."""
     rights = {name: answer.right for name, answer in progress(path).tasks.items()}
     return {"tasks": rights, "answered": max(0, changed(path) // 10**9)}
+
+
+def talk_of(folder: Path) -> dict[str, Any]:
+    """Return the number of the last line that the pupil read, the open call for help, or 0, and where it came from."""
+    now = talk(folder)
+    return {"read": now["read"], "asked": now["asked"], "about": now["path"]}
 
 
 def changed(path: Path) -> int:

@@ -23,12 +23,16 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from mynn.files import write_text
 from mynn_server.credentials import status_socket_name
 from mynn_server.linux import as_student, read_regular
+from mynn_server.talk import FROM_TEACHER
 
 VERSION = 2  # of this protocol
 # Seconds between two polls of the servers and the wall's files; the files cost a Pi Zero next to nothing.
@@ -58,7 +62,13 @@ class Poller:
         return {"class": self._servers(accounts), "wall": self._files(accounts)}
 
     def answer(self, asked: Mapping[str, Any]) -> dict[str, Texts]:
-        """Do what the desk asks for in a later line; return new texts by page."""
+        """Do what the desk asks for in a later line; return new texts by page.
+
+        {"tell": {ACCOUNT: TEXT}}: write the file with the teacher's lines (talk.py); an empty text removes it.
+        """
+        for name, text in asked.get("tell", {}).items():
+            with suppress(OSError, KeyError):  # the desk shows that it was not read
+                as_student(pwd.getpwnam(name), partial(tell, Path(self.students[name]["folder"]), text), READ)
         return {}
 
     def _servers(self, accounts: Mapping[str, pwd.struct_passwd]) -> Texts:
@@ -78,6 +88,14 @@ class Poller:
         changed = [name for name in accounts if self.stamps.get(name, "") != stamps[name]]
         self.stamps |= stamps
         return {name: text_of(accounts[name], paths[name], self.largest) for name in changed}
+
+
+def tell(folder: Path, text: str) -> None:
+    """Write the file with the teacher's lines. An empty text removes it."""
+    if text:
+        write_text(folder / FROM_TEACHER, text)
+    else:
+        (folder / FROM_TEACHER).unlink(missing_ok=True)
 
 
 def stamp(path: Path) -> str:

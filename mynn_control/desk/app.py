@@ -172,7 +172,9 @@ class Server:
         """Pass a form's fields to a function. The response is the error message, or empty."""
 
         async def form(request: Request) -> Response:
-            given = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
+            given: dict[str, str] = {}
+            for name, value in parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True):
+                given[name] = f"{given[name]},{value}" if name in given else value
             try:
                 wrong = await run_in_threadpool(action, given)
             except AskPasswordError as question:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.linux import SHORT
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
@@ -21,6 +23,9 @@ from mynn_control.render import render
 from mynn_control.report_schemas import CLOSED, COUNT, YES_OR_NO, by_name, of
 from mynn_control.translation import N_, _
 from mynn_server.status_stream import STRANGER
+
+if TYPE_CHECKING:
+    from mynn_control.desk.talk import Talk
 
 QUIET = 10  # minutes without a run of a cell, after which the page says so
 LONGEST = 600  # minutes at a task: a longer time means a wrong clock
@@ -42,6 +47,9 @@ ANSWER = CLOSED | of(
         "total": {**MEGABYTES, "minimum": 1},
         "tasks": by_name(rf"^{NAME}\Z", YES_OR_NO, MOST),
         "answered": COUNT,
+        "read": COUNT,  # number of the last line that the pupil read
+        "asked": COUNT,  # number of an open call for help; 0: none
+        "about": {"type": "string", "maxLength": 300},  # the notebook that the call came from
     }
 )
 
@@ -62,6 +70,17 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Said:
+    """A line to a pupil. number: about when, in seconds since 1970. lesson, task: its subject, if any."""
+
+    number: int
+    text: str
+    lesson: str
+    task: str
+    read: bool
+
+
+@dataclass(frozen=True)
 class Card:
     """A student's card. student: the account; empty if the Pi has only one. name: of the pupil; empty if not given.
 
@@ -78,22 +97,37 @@ class Card:
     free: int = SHORT  # MB
     used: int = 0  # percent of the memory
     name: str = ""
+    seat: str = ""  # PI/ACCOUNT
+    call: str = ""  # for help, in words
+    last: Said | None = None  # the last line to this pupil
 
 
-def draw(answers: Answers, lessons: Mapping[str, Lesson], names: Mapping[Seat, str]) -> str:
-    """Return the page: the students' cards in the inventory's order, those with a fault first.
+def draw(
+    answers: Answers, lessons: Mapping[str, Lesson], names: Mapping[Seat, str], talk: Talk, usual: Sequence[str]
+) -> str:
+    """Return the page: cards in the inventory's order, after those that ask for help, in turn, and those with a fault.
 
-    What came from a Pi is escaped. lessons: by name. names: pupils' names by seat.
+    What came from a Pi is escaped. lessons: by name. names: pupils' names by seat. usual: lines that are often sent.
     """
-    cards = []
+    cards: list[tuple[float, bool, Card]] = []
     for pi, texts in answers.shown("class").items():
         students, lost = answers.pis[pi]["students"], answers.pis[pi]["lost"]
         for student in students:
             whose = student if len(students) > 1 else ""
             made = card(pi, whose, lost, texts.get(student), lessons, off=pi in answers.off)
-            cards.append(replace(made, name=names.get((pi, student), "")))
-    cards.sort(key=lambda card: not card.faults)
-    parts = {"cards": cards, "short": SHORT, "pis": len(answers.pis), "answering": answers.answering}
+            seat = (pi, student)
+            made = replace(made, name=names.get(seat, ""), seat="/".join(seat), last=talk.last(seat))
+            if place := talk.place(seat):
+                made = replace(made, call=call(texts.get(student), lessons, talk.minutes(seat)))
+            cards.append((place or math.inf, not made.faults, made))
+    cards.sort(key=lambda ranked: ranked[:2])
+    parts = {
+        "cards": [made for *_rank, made in cards],
+        "usual": usual,
+        "short": SHORT,
+        "pis": len(answers.pis),
+        "answering": answers.answering,
+    }
     return render("class", parts | {"tab": "class"})
 
 
@@ -143,6 +177,7 @@ def card(
     return Card(name, student, state, word, lines, faults, free=answer["free"], used=used)
 
 
+@functools.lru_cache(256)
 def parsed(text: str) -> dict[str, Any] | None:
     """Return a server's answer, or None if it does not match the schema."""
     try:
@@ -150,6 +185,25 @@ def parsed(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return None if misfit(answer, ANSWER) else answer
+
+
+def at_hand(answer: Mapping[str, Any] | None, lessons: Mapping[str, Lesson]) -> tuple[str, str]:
+    """Return the lesson's name and the task that a pupil is at; empty if unknown. A call for help says its lesson."""
+    if not answer:
+        return "", ""
+    last = sorted(answer["running"], key=lambda program: program["began"], reverse=True)
+    paths = [answer["about"]] if answer["asked"] else [program["path"] for program in last]
+    name = next((stem for path in paths if (stem := PurePosixPath(path).stem) in lessons), "")
+    tasks = lessons[name].tasks if name else ()
+    return name, next((task for task in tasks if not answer["tasks"].get(task)), "")
+
+
+def call(text: str | None, lessons: Mapping[str, Lesson], minutes: int) -> str:
+    """Return a call for help in words."""
+    name, task = at_hand(parsed(text or ""), lessons)
+    where = ", ".join(filter(None, [lessons[name].title.partition(":")[0] if name else "", task]))
+    asked = _("Asks for help, {minutes} min").format(minutes=minutes)
+    return f"{asked} ({where})" if where else asked
 
 
 def line_of(program: Mapping[str, Any], answer: Mapping[str, Any], lessons: Mapping[str, Lesson]) -> Line:

@@ -44,6 +44,17 @@ VERSIONS = [
         lost TEXT NOT NULL DEFAULT '[]'   -- the Pis that were not finished, why, and what to do, as JSON
     ) STRICT""",
     "SELECT 1",  # marks that the desk writes files of its own
+    """CREATE TABLE lines (
+        pi TEXT NOT NULL,
+        student TEXT NOT NULL,    -- the account
+        number INTEGER NOT NULL,  -- about when it was sent
+        text TEXT NOT NULL,
+        lesson TEXT NOT NULL,     -- that it is about, or empty
+        task TEXT NOT NULL,
+        read INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (pi, student, number)
+    ) WITHOUT ROWID, STRICT""",
+    "CREATE TABLE usual_lines (text TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID, STRICT",
 ]
 OWN_FILES = 7
 JSON = ("state", "verified")  # columns of pis that hold JSON
@@ -89,7 +100,7 @@ class Database:
             [found] = database.execute("PRAGMA integrity_check(1)").fetchone()
         if found != "ok":
             raise sqlite3.DatabaseError(found)
-        self.pis(), self.runs(), self.taken_off(), self.names()
+        self.pis(), self.runs(), self.taken_off(), self.names(), self.lines(), self.usual_lines()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -177,6 +188,39 @@ class Database:
             database.executemany("INSERT INTO names VALUES (?, ?, ?, ?)", new)
 
     def delete_names(self) -> None:
-        """Delete all names, including earlier ones."""
+        """Delete all names, including earlier ones, and all lines."""
         with self._transaction() as database:
-            database.execute("DELETE FROM names")
+            for table in ("names", "lines", "usual_lines"):
+                database.execute(f"DELETE FROM {table}")
+
+    def lines(self) -> list[tuple[str, str, int, str, str, str, int]]:
+        """Return Pi, account, number, text, lesson, task, and whether it was read, of each line; the oldest first."""
+        with self._transaction() as database:
+            lines = database.execute("SELECT pi, student, number, text, lesson, task, read FROM lines ORDER BY number")
+            return lines.fetchall()
+
+    def usual_lines(self) -> list[str]:
+        """Return the texts that were sent most often."""
+        with self._transaction() as database:
+            often = "SELECT text FROM usual_lines ORDER BY times DESC, text LIMIT 8"
+            return [text for (text,) in database.execute(often)]
+
+    def add_line(self, seat: Seat, text: str, lesson: str, task: str) -> None:
+        """Save a line to a pupil. Its number is the time, or the one after the last line's."""
+        with self._transaction() as database:
+            last = "SELECT coalesce(max(number), 0) + 1 FROM lines WHERE pi = ? AND student = ?"
+            [after] = database.execute(last, seat).fetchone()
+            row = (*seat, max(after, int(time.time())), text, lesson, task)
+            database.execute("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, 0)", row)
+            often = "INSERT INTO usual_lines VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1"
+            database.execute(often, (text,))
+
+    def read_lines(self, seat: Seat, number: int) -> None:
+        """Save that a pupil has read the lines up to this number."""
+        with self._transaction() as database:
+            database.execute("UPDATE lines SET read = 1 WHERE pi = ? AND student = ? AND number <= ?", (*seat, number))
+
+    def end_lines(self, pi: str) -> None:
+        """Delete the lines to pupils of a Pi, or of all if it is empty: the next class has its seats now."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM lines WHERE ? IN ('', pi)", (pi,))

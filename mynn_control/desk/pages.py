@@ -25,6 +25,7 @@ from mynn_control.desk.inventory import Inventory, migrate_pis
 from mynn_control.desk.monitor import PASSWORD_WANTED, Answers, Monitor
 from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, PROJECT, SETTINGS, STOPPED, Fleet, Run, again
 from mynn_control.desk.settings import Settings, migrate_settings
+from mynn_control.desk.talk import Talk
 from mynn_control.desk.wall import Wall
 from mynn_control.render import render
 from mynn_control.translation import N_, _
@@ -67,6 +68,7 @@ class Desk:
         if self.database.damaged:
             lost = _("What the desk remembered, such as the pupils’ names, was damaged. It is kept as {path}.")
             self.notes.append(lost.format(path=self.database.damaged))
+        self.talk = Talk(self.answers, self.database, self._send, lambda: self.lessons)
         self.wall = Wall(self.answers, self.database, folder / "test_set/class_digits.csv")
         self.inventory = Inventory(fleet.inventory, self.redraw)
         self.settings = Settings(settings.resolve())
@@ -78,6 +80,7 @@ class Desk:
         if_idle["/work/delete"] = partial(work.delete_file, self.folder)
         self.forms: dict[str, Form] = {at: partial(self._apply_if_idle, to) for at, to in if_idle.items()}
         always = {"/names": self.save_names, "/names/delete": self.delete_names, "/stop": self.stop}
+        always |= {"/line": self.talk.say, "/helped": self.talk.end_call}
         always |= {"/wall/take-off": self.wall.take_off, "/wall/put-back": self.wall.put_back}
         self.forms |= {at: partial(self._apply, to) for at, to in always.items()}
         self.forms["/password"] = self._set_password
@@ -126,8 +129,10 @@ class Desk:
         """Draw the pages, and count a change for each tab that differs."""
         with self._lock:
             self._load_language()
+            self.talk.update()
             self._changed, self._minute = self.database.changed, minute()
-            pages = {"class": class_now.draw(self.answers, self.lessons, self.database.names()), **self.wall.draw()}
+            named, usual = self.database.names(), self.database.usual_lines()
+            pages = {"class": class_now.draw(self.answers, self.lessons, named, self.talk, usual), **self.wall.draw()}
             pages |= self._draw_stored() | {"backup": render("backup", {"tab": "backup", "files": self.backup_files})}
             self.versions.update(tab for tab, html in pages.items() if html != self._pages.get(tab))
             self._pages |= pages
@@ -169,6 +174,9 @@ class Desk:
             "tasks": tasks.draw(pupils, self.lessons, max((row.heard for row in rows), default=0)),
             "work": work.draw(list(students), self.work, folders, self.run, self.database.names),
         }
+
+    def _send(self, pi: str, request: Mapping[str, Any]) -> bool:
+        return bool(self.monitor and self.monitor.send(pi, request))
 
     def _seats(self) -> list[Seat]:
         return [(pi, student) for pi, answer in self.answers.in_order() for student in answer["students"]]
@@ -212,7 +220,7 @@ class Desk:
         return ""
 
     def delete_names(self, _given: Mapping[str, str]) -> str:
-        """Delete all names, labels and damaged databases. Returns the error message, or nothing."""
+        """Delete all names, labels, lines and damaged databases. Returns the error message, or nothing."""
         if busy := self.busy:  # the run may make labels
             return busy
         damaged = self.folder.glob("memory.sqlite.*")
@@ -298,6 +306,8 @@ class Desk:
     def _execute(self, run: Run) -> None:
         try:
             run.execute(self.fleet, self._settings(run), self._draw_run)
+            if run.name == "reset":
+                self.database.end_lines(run.pi)  # the next class has these seats
             if run.name == "off" and run.process and not run.process.returncode:
                 self.answers.off |= {run.pi} if run.pi else self.answers.pis.keys()
         finally:

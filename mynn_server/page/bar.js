@@ -1,7 +1,7 @@
 // Toolbar for pupils above Jupyter's pages: links to the start page and help; above a notebook also its title, the
 // kernel's state, and large run buttons. Jupyter's own bars are hidden (bar.css) until a pupil shows them.
 
-import { connection, whenHere } from "./connection.js";
+import { connection, tellTeacher, whenHere } from "./connection.js";
 import { ours } from "./plugins.js";
 import { _, language } from "./translation.js";
 
@@ -19,6 +19,7 @@ const ICONS = {
   stop: "M4 4h8v8H4z",
   again: "M13 8a5 5 0 1 1-1.5-3.5M12 1.5v3.3H8.7",
   help: "M5.5 6a2.5 2.5 0 1 1 3.6 2.2c-.7.4-1.1.9-1.1 1.6M8 12.2v.6",
+  hand: "M5 8V4.2M7.2 7V3M9.4 7V3.4M11.6 8V5v4.5c0 2.2-1.6 4-3.7 4S4.6 12 4 10.6L2.8 8.2 5 9",
   more: "M3 4h10M3 8h10M3 12h10",
 };
 
@@ -139,6 +140,23 @@ function forNotebook(panel, commands, apputils, node, middle) {
     return made;
   });
   middle.after(make("div", "mynn-buttons", {}, ...buttons));
+  node.querySelector(".mynn-help").before(callForHelp(context));
+}
+
+/** Make the button by which a pupil asks the teacher for help, and takes that back. It shows the place in the queue. */
+function callForHelp(context) {
+  const button = control("button", "mynn-hand", "hand", _("I need help"), { type: "button" });
+  const show = () => {
+    const { asked, place } = connection.talk ?? {};
+    const words = !asked ? _("I need help") : place ? _("You are number {place}", { place }) : _("Your teacher will see it");
+    button.setAttribute("aria-pressed", Boolean(asked));
+    button.title = asked ? _("Press if you need no help any more") : _("Tell your teacher that you need help");
+    if (button.lastChild.textContent !== words) button.lastChild.textContent = button.ariaLabel = words;
+  };
+  button.addEventListener("click", () => tellTeacher({ help: connection.talk?.asked ? "" : context.path }));
+  connection.addEventListener("talk", show);
+  show();
+  return button;
 }
 
 /** Let the keyboard open folded code, which Jupyter's arrow keys skip. */

@@ -1,5 +1,5 @@
 // Whether the Pi answers this page, and whether the page is signed in. If not, a line across the page says so, with a
-// field for the password, and what needs the Pi waits.
+// field for the password, and what needs the Pi waits. Each look also brings what the teacher says.
 
 import { addLine, allowed, ours } from "./plugins.js";
 import { _ } from "./translation.js";
@@ -8,8 +8,9 @@ const EVERY = 3000; // milliseconds between two looks
 const PATIENCE = 6000; // milliseconds for an answer: together, less than ten seconds
 const SILENT = _("The Pi does not answer: it is off, or the Wi-Fi is gone. What you have typed is not lost. This page goes on by itself.");
 const SIGNED_OUT = _("You are not signed in any more. Type the Pi’s password, which is on the label: then your work is saved.");
-// The state is "here", "silent" or "signed out". Each change is an event.
-export const connection = Object.assign(new EventTarget(), { state: "here" });
+// The state is "here", "silent" or "signed out". The events: "change" of it, or of the notebook server, which has started
+// again; and "talk", the latest answer of the Pi's `talk` (talk.py).
+export const connection = Object.assign(new EventTarget(), { state: "here", talk: null });
 let line;
 
 /** Send a request once the Pi answers, and again if the Pi was gone or the page signed out meanwhile. */
@@ -28,14 +29,30 @@ export async function whenHere(send) {
 /** Find out the state. */
 async function look() {
   const request = { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) };
-  const answer = await fetch(ours("extension.js"), request).catch(() => null);
-  const state = answer?.redirected ? "signed out" : answer?.ok ? "here" : "silent";
-  if (state === connection.state) return;
+  const answer = await fetch(ours("talk"), request).catch(() => null);
+  const talk = answer?.ok && !answer.redirected ? await answer.json().catch(() => null) : null;
+  const state = answer?.redirected ? "signed out" : talk ? "here" : "silent";
+  const isAnother = talk && connection.talk && talk.began !== connection.talk.began;
+  if (talk) hear(talk);
+  if (state === connection.state && !isAnother) return;
   connection.state = state;
   line?.remove();
   if (state === "silent") line = addLine({ className: "mynn-told" }, SILENT);
   if (state === "signed out") document.body.append((line = signInForm()));
   connection.dispatchEvent(new Event("change"));
+}
+
+function hear(talk) {
+  connection.talk = talk;
+  connection.dispatchEvent(new Event("talk"));
+}
+
+/** Tell the teacher, such as { help: path }, and hear the answer. */
+export async function tellTeacher(said) {
+  const request = { method: "POST", headers: allowed(), body: JSON.stringify(said) };
+  const answer = await whenHere(() => fetch(ours("talk"), request));
+  if (answer.ok) return hear(await answer.json());
+  addLine({ className: "mynn-told" }, (await answer.json()).message);
 }
 
 function signInForm() {

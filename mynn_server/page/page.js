@@ -118,6 +118,14 @@ function showMessage(message) {
   $("message").hidden = !message;
 }
 
+/** Show the lines to this pupil that were not read. */
+function showTold({ lines }) {
+  const shown = lines.map(({ number, text }) =>
+    make("p", { role: "status" }, make("strong", {}, text), " ", make("span", {}, _("From your teacher, for you")), " ",
+      button(_("Read"), "", () => demand("talk", "POST", { read: number }))));
+  if ($("told").textContent !== shown.map((line) => line.textContent).join("")) $("told").replaceChildren(...shown);
+}
+
 function runningInWords({ busy, memory }) {
   if (memory === null) return busy ? _("Working") : _("Running");
   return busy ? _("Working, takes {memory} MB", { memory }) : _("Running, takes {memory} MB", { memory });
@@ -241,6 +249,7 @@ function show(status) {
   $("pi").textContent = status.pi;
   showMemory(status.memory);
   showMessage(status.message);
+  showTold(status.talk);
   showLanguages(status);
   const program = (name) => status.running.find(({ path }) => path === name);
   const next = status.lessons.find((lesson) => lesson.there && !lesson.end);

@@ -30,14 +30,15 @@ def program(path: str = "part2_mnist_data_set.ipynb", **more: Any) -> dict[str, 
 
 
 def said(*programs: dict[str, Any], free: Any = 200, total: Any = 427, **more: Any) -> str:
-    return json.dumps({"running": programs, "free": free, "total": total, "tasks": {}, "answered": 0} | more)
+    talk = {"read": 0, "asked": 0, "about": ""}
+    return json.dumps({"running": programs, "free": free, "total": total, "tasks": {}, "answered": 0} | talk | more)
 
 
 def card_of(text: str | None = None, lost: str | None = "", off: bool = False) -> Card:
     return card("pi-01.local", "", lost, text, LESSONS, off=off)
 
 
-FIELDS = ["path", "busy", "quiet", "died", "began", "free", "total", "running", "tasks", "answered"]
+FIELDS = [*program(), *json.loads(said())]
 NAMES = ["Ada", "Bo", "Cleo", "Dmitri", "Elif", "Finn", "Zoë-Charlotte"]
 
 

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Route, ViewportSize, expect
 
 from mynn import tasks
+from mynn_server.talk import FROM_TEACHER, TO_TEACHER
 from tests.support.browser import DESKTOP, MOVED, assert_accessible, layout_shift, run_until, sign_in
 from tests.support.classroom import until
 from tests.support.jupyter_server import PASSWORD, Server
@@ -168,7 +169,7 @@ def test_the_bar_has_what_pupils_need_and_brings_jupyters_own_back(page: Page, b
         expect(lesson.locator(".mynn-title")).to_have_text("Part 2: ten thousand")
         for screen in (PHONE, TABLET, ZOOMED, DESKTOP):
             lesson.set_viewport_size(screen)
-            expect(controls).to_have_count(8)
+            expect(controls).to_have_count(9)
             for control in controls.all():
                 expect(control).to_be_in_viewport(ratio=1)
                 box = control.bounding_box()
@@ -282,6 +283,51 @@ def test_the_teachers_message_is_shown(page: Page, browser: BrowserContext, pris
         message.unlink()
         page.evaluate(LOOK)
         expect(page.locator("#message")).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_a_pupil_asks_for_help_and_reads_what_the_teacher_says(
+    page: Page, browser: BrowserContext, server: Server
+) -> None:
+    """The line is left at the task that it is about. What is missing, damaged or hostile in the files does no harm."""
+    asked = server.home / "notebooks" / TO_TEACHER
+
+    def tell(place: int = 0, helped: int = 0, **more: object) -> None:
+        line = {"number": 1, "text": HOSTILE, "lesson": "part2_neural_network", "task": "fours"}
+        write(server, FROM_TEACHER, json.dumps({"lines": [line | more], "place": place, "helped": helped}))
+
+    write(server, SECOND, notebook("Part 2: a network from nothing", "1", "check(fours, 4)"))
+    write(server, FROM_TEACHER, '{"lines": {"number": [')
+    page.reload()
+    with opened(page, browser, "A network from nothing", TABLET) as lesson:
+        button = lesson.locator(".mynn-hand")
+        button.click()
+        expect(button).to_have_text("Your teacher will see it")
+        tell(place=2, task="")
+        expect(button).to_have_text("You are number 2")
+        expect(lesson.locator(".mynn-told")).to_have_text(f"Your teacher: {HOSTILE}")
+        tell(place=2)
+        call = json.loads(asked.read_text())
+        assert (call["path"], call["asked"] > 1_700_000_000) == (SECOND, True)
+        lesson.locator(".mynn-told").click()
+        expect(lesson.locator(".mynn-told")).to_have_count(0)
+        lesson.reload()
+        expect(button).to_have_text("You are number 2")
+        tell(number=2, helped=call["asked"])
+        expect(button).to_have_attribute("aria-pressed", "false")
+        lesson.locator(".mynn-told").click()
+        expect(lesson.locator(".jp-CodeCell").nth(1).locator(".mynn-note")).to_contain_text(HOSTILE)
+        button.click()
+        expect(button).to_have_attribute("aria-pressed", "true")
+        button.click()
+        expect(button).to_have_attribute("aria-pressed", "false")
+    assert json.loads(asked.read_text()) == {"read": 2, "path": "", "asked": 0}
+    tell(number=3)
+    page.bring_to_front()
+    page.evaluate(LOOK)
+    expect(page.locator("#told strong")).to_have_text(HOSTILE)
+    page.get_by_role("button", name="Read").click()
+    expect(page.locator("#told p")).to_have_count(0)
 
 
 def test_files_are_uploaded_and_never_overwritten(page: Page, server: Server, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from mynn_server import status_stream
 from mynn_server.credentials import status_socket_name
+from mynn_server.talk import FROM_TEACHER
 from tests.support.student import STUDENT, as_root, give_to_student
 
 LARGEST = 1000
@@ -74,6 +75,20 @@ def test_files_are_read_with_the_students_powers(home: Path) -> None:
     (home / "shown").write_text("secret")
     (home / "shown").chmod(0o600)
     assert Student(home / "notebooks").news() == Student(home).news() == [None]
+
+
+@as_root
+def test_what_a_teacher_says_is_written_with_the_students_powers(home: Path) -> None:
+    """A link in place of the student's folder leads nowhere."""
+    roots = home / "roots"
+    roots.mkdir(mode=0o700)
+    (home / "notebooks").symlink_to(roots)
+    for folder in (home, home / "notebooks"):
+        Student(folder).poller.answer({"tell": {STUDENT.pw_name: "well done", "stranger": "x"}})
+    assert (home / FROM_TEACHER).read_text() == "well done" and (home / FROM_TEACHER).owner() == STUDENT.pw_name
+    assert [*roots.iterdir()] == []
+    Student(home).poller.answer({"tell": {STUDENT.pw_name: ""}})
+    assert not (home / FROM_TEACHER).exists()
 
 
 @contextmanager
