@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.support.browser import MINUTES, READING, open_browser, signed_in, url_of
-from tests.support.classroom import Classroom, as_student, on, root, with_inventory
+from tests.support.browser import MINUTES, READING, open_browser, sign_in, signed_in, url_of
+from tests.support.classroom import Classroom, as_student, on, root, until, with_inventory
 from tests.support.desk import SHOW, open_desk
 from tests.support.pupil import FIRST, StartPage
 
@@ -68,6 +68,8 @@ def test_a_class_from_the_desk(school: Classroom, tmp_path: Path) -> None:
         expect(teacher.page.get_by_text("3 of 3 Pis answer")).to_be_visible()
         prepare(teacher, school)
         hold_lesson(teacher, school, browser)
+        help_pupils(teacher, school, browser)
+        lose_a_pi(teacher, school)
         show_wall(teacher, school)
         end_class(teacher, school)
         switch_off(teacher, school)
@@ -97,7 +99,7 @@ def prepare(teacher: Teacher, school: Classroom) -> None:
 
 
 def hold_lesson(teacher: Teacher, school: Classroom, browser: BrowserContext) -> None:
-    """A pupil does the first lesson; the teacher sees it, and what was typed. Then a Pi dies."""
+    """A pupil does the first lesson; the teacher sees it, and what was typed."""
     start = signed_in(browser, school)
     expect(start.get_by_text("read me.txt")).to_be_visible()
     lesson = StartPage(start).open(FIRST, "keys")
@@ -109,10 +111,64 @@ def hold_lesson(teacher: Teacher, school: Classroom, browser: BrowserContext) ->
     teacher.go_to("Tasks")
     teacher.page.get_by_role("button", name=re.compile(f"^Ada, pi-01, {TITLE}")).click()
     expect(teacher.page.locator("[popover]:popover-open dd").first).to_contain_text("counts")
+    teacher.go_to("Class")
+    expect(here).to_contain_text("Lesson 1 ✔")
+
+
+def help_pupils(teacher: Teacher, school: Classroom, browser: BrowserContext) -> None:
+    """Two more ask for help, and get a line: one has closed the tab meanwhile, and the other's Pi was off."""
+    pages = {}
+    for pi in ("pi-02", "pi-03"):
+        pages[pi] = page = browser.new_page()
+        pupil = on(school, pi)
+        sign_in(page, url_of(pupil), pupil.password)
+        expect(page).to_have_url(re.compile("/start/"))
+        page.goto(f"{url_of(pupil)}/notebooks/{FIRST}.ipynb")
+        expect(page.locator(".mynn-bar[data-state=idle]")).to_be_visible()
+        page.locator(".mynn-hand").click()
+        expect(page.locator(".mynn-hand")).to_have_text(f"You are number {len(pages)}")
+    bo, cleo = pages.values()
+    bo.close()
+    cleo.bring_to_front()
+    cleo.locator(".jp-CodeCell .cm-content").first.click()
+    cleo.keyboard.type("# mine")
+    school.fleet.container("pi-03").kill()
+    expect(cleo.locator(".mynn-state")).to_have_text("The Pi does not answer")
+    teacher.go_to("Class")
+    expect(teacher.page.locator("article.calls h2 bdi")).to_have_text(["Bo", "Cleo"])
+    for name in ("Bo", "Cleo"):
+        teacher.page.get_by_label(f"Tick {name}").check()
+    teacher.page.get_by_label("To those ticked").fill("Count again")
+    teacher.page.get_by_role("button", name="Send").click()
+    expect(teacher.page.get_by_text("(not read yet)")).to_have_count(2)
+    school.fleet.start("pi-03")
+    cleo.bring_to_front()
+    cleo.get_by_text("Your teacher, about fours: Count again").click()
+    expect(cleo.locator(".mynn-note")).to_be_visible()
+    expect(cleo.locator(".mynn-bar[data-state=idle]")).to_be_visible()
+    bo = browser.new_page()
+    bo.goto(f"{url_of(on(school, 'pi-02'))}/start/")
+    expect(bo.locator("#told strong")).to_have_text("Count again")
+    bo.get_by_role("button", name="Read").click()
+    teacher.go_to("Class")
+    expect(teacher.page.get_by_text("(read)")).to_have_count(2)
+    teacher.at("pi-02").get_by_role("button", name="Helped").click()
+    expect(teacher.page.locator("article.calls h2 bdi")).to_have_text(["Cleo"])
+    cleo.bring_to_front()
+    expect(cleo.locator(".mynn-hand")).to_have_text("You are number 1")
+    cleo.get_by_role("button", name="Run all").click()
+    expect(cleo.locator(".jp-CodeCell .jp-InputPrompt").first).to_have_text("[1]:")
+    path = f"/home/student/notebooks/{FIRST}.ipynb"
+    until(lambda: "# mine" in root(on(school, "pi-03"), f"cat {path}"))
+    for page in (bo, cleo):
+        page.close()
+
+
+def lose_a_pi(teacher: Teacher, school: Classroom) -> None:
+    """A Pi dies."""
     school.fleet.container("pi-03").kill()
     teacher.go_to("Class")
     expect(teacher.at("pi-03")).to_contain_text("Does not answer")
-    expect(here).to_contain_text("Lesson 1 ✔")
 
 
 def show_wall(teacher: Teacher, school: Classroom) -> None:
