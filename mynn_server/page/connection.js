@@ -1,7 +1,7 @@
 // Whether the Pi answers this page, and whether the page is signed in. If not, a line across the page says so, with a
 // field for the password, and what needs the Pi waits. Each look also brings what the teacher says.
 
-import { addLine, allowed, ours } from "./plugins.js";
+import { addLine, allowed, lines, ours } from "./plugins.js";
 import { _ } from "./translation.js";
 
 const EVERY = 3000; // milliseconds between two looks
@@ -38,7 +38,7 @@ async function look() {
   connection.state = state;
   line?.remove();
   if (state === "silent") line = addLine({ className: "mynn-told" }, SILENT);
-  if (state === "signed out") document.body.append((line = signInForm()));
+  if (state === "signed out") lines.append((line = signInForm()));
   connection.dispatchEvent(new Event("change"));
 }
 

@@ -18,11 +18,15 @@ export async function ask(name) {
   }
 }
 
+/** The lines at the top of the page, one below the other. */
+export const lines = Object.assign(document.createElement("div"), { id: "mynn-lines" });
+document.body.append(lines);
+
 /** Show a text in a line across the page; a press removes it. Return its element. */
 export function addLine(properties, text) {
   const line = Object.assign(document.createElement("button"), { textContent: text, ...properties });
   line.setAttribute("role", "alert");
   line.addEventListener("click", () => line.remove());
-  document.body.append(line);
+  (line.id ? document.body : lines).append(line); // with an id: the teacher's message, at the bottom
   return line;
 }
