@@ -6,7 +6,7 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -55,12 +55,14 @@ VERSIONS = [
         PRIMARY KEY (pi, student, number)
     ) WITHOUT ROWID, STRICT""",
     "CREATE TABLE usual_lines (text TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID, STRICT",
+    "CREATE TABLE IF NOT EXISTS groups (name TEXT PRIMARY KEY, pis TEXT NOT NULL) WITHOUT ROWID, STRICT",  # as JSON
 ]
 OWN_FILES = 7
 JSON = ("state", "verified")  # columns of pis that hold JSON
 RUNS = 20  # most runs that are kept
 DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # not a locked file or a full disk
 Seat = tuple[str, str]  # a Pi, and a student's account on it
+Groups = Mapping[str, Sequence[str]]  # name → Pis
 
 
 class Database:
@@ -100,7 +102,8 @@ class Database:
             [found] = database.execute("PRAGMA integrity_check(1)").fetchone()
         if found != "ok":
             raise sqlite3.DatabaseError(found)
-        self.pis(), self.runs(), self.taken_off(), self.names(), self.lines(), self.usual_lines()
+        self.pis(), self.runs(), self.taken_off(), self.names()
+        self.lines(), self.usual_lines(), self.groups()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -170,6 +173,18 @@ class Database:
         with self._transaction() as database:
             database.execute("DELETE FROM taken_off WHERE place = ?", (place,))
 
+    def groups(self) -> dict[str, list[str]]:
+        """Return the groups of Pis, by name."""
+        with self._transaction() as database:
+            return {name: json.loads(pis) for name, pis in database.execute("SELECT * FROM groups ORDER BY name")}
+
+    def save_group(self, name: str, pis: Sequence[str]) -> None:
+        """Save a group of Pis, or delete it if it has none."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM groups WHERE name = ?", (name,))
+            if pis:
+                database.execute("INSERT INTO groups VALUES (?, ?)", (name, json.dumps(pis)))
+
     def names(self, when: float = math.inf) -> dict[Seat, str]:
         """Return the pupils' names by seat, as of a time."""
         with self._transaction() as database:
@@ -220,7 +235,7 @@ class Database:
         with self._transaction() as database:
             database.execute("UPDATE lines SET read = 1 WHERE pi = ? AND student = ? AND number <= ?", (*seat, number))
 
-    def end_lines(self, pi: str) -> None:
-        """Delete the lines to pupils of a Pi, or of all if it is empty: the next class has its seats now."""
+    def end_lines(self, pis: Iterable[str]) -> None:
+        """Delete the lines to pupils of these Pis: the next class has their seats now."""
         with self._transaction() as database:
-            database.execute("DELETE FROM lines WHERE ? IN ('', pi)", (pi,))
+            database.executemany("DELETE FROM lines WHERE pi = ?", [(pi,) for pi in pis])

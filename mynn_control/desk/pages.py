@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections import Counter
@@ -32,6 +33,7 @@ from mynn_control.translation import N_, _
 
 CHANGING = ("adopt", "site", "update", "handout", "restore", "reset", "undo")  # runs after which the Pis report again
 LESSONS = PROJECT / "notebooks"
+GROUP = re.compile(r"(?:[^\W_]| ){1,20}")  # letters, digits and spaces
 RUN = "<!--run-->"  # placeholder for the run in each page
 FIRST = {  # run → the run on the same Pis that must come just before, and the error message if it did not
     "reset": ("look", N_("First look at what a reset would change.")),
@@ -81,6 +83,7 @@ class Desk:
         self.forms: dict[str, Form] = {at: partial(self._apply_if_idle, to) for at, to in if_idle.items()}
         always = {"/names": self.save_names, "/names/delete": self.delete_names, "/stop": self.stop}
         always |= {"/line": self.talk.say, "/helped": self.talk.end_call}
+        always |= {"/groups/save": self.save_group, "/groups/delete": self.delete_group}
         always |= {"/wall/take-off": self.wall.take_off, "/wall/put-back": self.wall.put_back}
         self.forms |= {at: partial(self._apply, to) for at, to in always.items()}
         self.forms["/password"] = self._set_password
@@ -98,6 +101,9 @@ class Desk:
         self._changed = 0  # Database.changed, when the pages were last drawn
         self._minute = 0  # the minute of that drawing, as Class counts minutes
         self._drawn: object = None  # data from which _draw_stored last drew its tabs
+        self._rows: list[pis.Row] = []  # the Pis' reports, as last drawn
+        self.history = tasks.History()
+        self._tasks_drawn: object = None  # data from which _draw_tasks last drew its tab
         self._lock = threading.RLock()
         self._thread, self._report_thread = threading.Thread(), threading.Thread()
         self._report = Run("report")  # runs in parallel with the teacher's run
@@ -133,7 +139,8 @@ class Desk:
             self._changed, self._minute = self.database.changed, minute()
             named, usual = self.database.names(), self.database.usual_lines()
             pages = {"class": class_now.draw(self.answers, self.lessons, named, self.talk, usual), **self.wall.draw()}
-            pages |= self._draw_stored() | {"backup": render("backup", {"tab": "backup", "files": self.backup_files})}
+            pages |= self._draw_stored() | self._draw_tasks()
+            pages["backup"] = render("backup", {"tab": "backup", "files": self.backup_files})
             self.versions.update(tab for tab, html in pages.items() if html != self._pages.get(tab))
             self._pages |= pages
             self._draw_run()
@@ -163,17 +170,26 @@ class Desk:
         if (drawn := (self._changed, students, folders, made, files, self._trouble, run, language())) == self._drawn:
             return {}
         self._drawn = drawn
-        rows = pis.rows(self.database.pis(), students)
-        called = self.database.names()
-        pupils = [pupil for row in rows for pupil in row.pupils(called)]
-        self.table = tasks.table(pupils, self.lessons)
+        self._rows = pis.rows(self.database.pis(), students)
+        groups = {name: [pi for pi in group if pi in students] for name, group in self.database.groups().items()}
         return {
-            "names": names.draw(self._seats(), called),
-            "pis": pis.draw(rows, self.inventory, self._past_runs(), made),
+            "names": names.draw(self._seats(), self.database.names()),
+            "pis": pis.draw(self._rows, self.inventory, self._past_runs(), made, groups),
             "settings": self.settings.draw(on_card=bool(self.backup_files.home)),
-            "tasks": tasks.draw(pupils, self.lessons, max((row.heard for row in rows), default=0)),
-            "work": work.draw(list(students), self.work, folders, self.run, self.database.names),
+            "work": work.draw(list(students), self.work, folders, self.run, self.database.names, groups),
         }
+
+    def _draw_tasks(self) -> dict[str, str]:
+        """Return the tab Tasks; none if no mark, report or name is new in this minute."""
+        live = tasks.live(self.answers, self.lessons)
+        if (drawn := (live, self._minute, self._drawn)) == self._tasks_drawn:
+            return {}
+        self._tasks_drawn, called = drawn, self.database.names()
+        pupils = [pupil for row in self._rows for pupil in row.pupils(called, live)]
+        self.history.add(pupils, self._minute)
+        self.table = tasks.table(pupils, self.lessons)
+        heard = max((row.heard for row in self._rows), default=0)
+        return {"tasks": tasks.draw(pupils, self.lessons, heard, self.history)}
 
     def _send(self, pi: str, request: Mapping[str, Any]) -> bool:
         return bool(self.monitor and self.monitor.send(pi, request))
@@ -229,7 +245,22 @@ class Desk:
         self.database.delete_names()
         return ""
 
-    # --- runs
+    # --- runs, and groups of Pis for them
+
+    def save_group(self, given: Mapping[str, str]) -> str:
+        """Save the Pis that were ticked under a name. Returns the error message, or nothing."""
+        name, chosen = " ".join(given.get("group", "").split()), given.get("pi", "").split(",")
+        if not GROUP.fullmatch(name):
+            return _("Name the group: with at most 20 letters, digits and spaces.")
+        if not self.answers.pis.keys() >= set(chosen):
+            return _("Tick the Pis of the group first.")
+        self.database.save_group(name, [pi for pi in self.answers.pis if pi in chosen])
+        return ""
+
+    def delete_group(self, given: Mapping[str, str]) -> str:
+        """Delete a group; its Pis stay. Returns the error message, or nothing."""
+        self.database.save_group(given.get("group", ""), [])
+        return ""
 
     def _start_form(self, name: str) -> Form:
         return lambda given: self.start(name, given)
@@ -262,11 +293,12 @@ class Desk:
             if busy := self.busy:
                 return busy
             chosen = {field: given.get(field, "") for field in ("pi", *PLAYBOOKS[name].fields)}
+            chosen["pi"] = ",".join(dict.fromkeys(chosen["pi"].split(",")))  # a Pi may be in two groups
             offered = all(self._is_choice(name, *choice) for choice in chosen.items())
-            if not offered or given.keys() - chosen.keys() - {"password"}:
+            if not offered or given.keys() - chosen.keys() - {"password", "group"}:
                 return _("This choice does not exist, or no longer: load this page again, and choose from its lists.")
             before, wrong = FIRST.get(name, ("", ""))
-            if before and not (self.run and self.run.name == before and self.run.pi == chosen["pi"]):
+            if before and not (self.run and self.run.name == before and self.run.chosen["pi"] == chosen["pi"]):
                 return _(wrong)
             wanted = "password" in given or name == "adopt" or self.wanted
             if wanted and (wrong := self._set_password(given, ADOPT if name == "adopt" else SUDO)):
@@ -284,7 +316,8 @@ class Desk:
         if field == "what":
             return "\0" not in value  # not possible in an environment variable; the playbook checks the rest
         if field == "pi":
-            return value in self.answers.pis or (not value and name != "restore")
+            several = not value or self.answers.pis.keys() >= set(value.split(","))
+            return value in self.answers.pis or (several and name != "restore")
         if field in ("passwords", "discard"):
             return value in ("", "yes")
         return value in (work.handouts(self.folder) if field == "folder" else work.collected(self.work))
@@ -307,9 +340,9 @@ class Desk:
         try:
             run.execute(self.fleet, self._settings(run), self._draw_run)
             if run.name == "reset":
-                self.database.end_lines(run.pi)  # the next class has these seats
+                self.database.end_lines(run.pis or self.answers.pis)  # the next class has these seats
             if run.name == "off" and run.process and not run.process.returncode:
-                self.answers.off |= {run.pi} if run.pi else self.answers.pis.keys()
+                self.answers.off |= set(run.pis) or self.answers.pis.keys()
         finally:
             run.how = run.how or _("It did not start: see the terminal in which the desk runs.")
             if run.wanted:

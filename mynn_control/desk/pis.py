@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.mynn.pi.plugins.module_utils.lessons import lessons_in
 from mynn.cli.info import TESTED
-from mynn.tasks import Record, parse
-from mynn_control.desk.database import Seat
+from mynn.tasks import Answer, Record, parse
+from mynn_control.desk.database import Groups, Seat
 from mynn_control.desk.inventory import Inventory
 from mynn_control.desk.monitor import STRANGE_KEY
 from mynn_control.desk.runs import Run
@@ -20,6 +20,8 @@ from mynn_control.faults import Fault, faults
 from mynn_control.render import for_templates, render
 from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, result_of
 from mynn_control.translation import _, in_figures
+
+Marks = Mapping[str, bool]  # task → whether it is right
 
 
 @dataclass
@@ -30,6 +32,8 @@ class Pupil:
     student: str  # the account; empty if the Pi has only one
     name: str  # of the pupil; empty if not given
     record: Record
+    live: bool = False  # whether its marks are of now
+    heard: float = 0  # time of the Pi's last report
 
 
 @dataclass
@@ -52,15 +56,15 @@ class Row:
         several = len(self.students) > 1
         return [(name if several else "", url) for name, url in self.students.items()]
 
-    def pupils(self, names: Mapping[Seat, str]) -> list[Pupil]:
-        """Return the known progress of each student. names: pupils' names by seat."""
-        records = self.state.get("records", {})
-        several = len(self.students) > 1
-        done = {student: parse(records[student]) or Record() for student in self.students if student in records}
-        return [
-            Pupil(self.pi, student if several else "", names.get((self.pi, student), ""), record)
-            for student, record in done.items()
-        ]
+    def pupils(self, names: Mapping[Seat, str], live: Mapping[Seat, Marks]) -> list[Pupil]:
+        """Return the known progress of each student. names: pupils' names by seat. live: marks of now by seat."""
+        records, several, made = self.state.get("records", {}), len(self.students) > 1, []
+        for student in self.students:
+            seat, record = (self.pi, student), parse(records.get(student, "")) or Record()
+            if student in records or seat in live:
+                record, account = with_marks(record, live.get(seat)), student if several else ""
+                made.append(Pupil(self.pi, account, names.get(seat, ""), record, seat in live, self.heard))
+        return made
 
     @property
     def strange(self) -> bool:
@@ -88,6 +92,14 @@ class Row:
         return bool(self.state) and not (self.lost or self.grave or self.failing)
 
 
+def with_marks(record: Record, marks: Marks | None) -> Record:
+    """Return the record with these marks, if any. A reported answer stays with a mark that is still the same."""
+    if marks is None:
+        return record
+    same = {task: one for task, one in record.tasks.items() if marks.get(task) is one.right}
+    return replace(record, tasks={task: Answer(right, "") for task, right in marks.items()} | same)
+
+
 def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]]) -> list[Row]:
     """Return each Pi's row. kept: name → saved columns. pis: name → students' URLs by account."""
     made = []
@@ -105,7 +117,9 @@ def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]
     return made
 
 
-def draw(made: Sequence[Row], listed: Inventory, runs: Sequence[Run] = (), labels: float = 0) -> str:
+def draw(
+    made: Sequence[Row], listed: Inventory, runs: Sequence[Run] = (), labels: float = 0, groups: Groups | None = None
+) -> str:
     """Return the page. Text from Pis is escaped. runs: the latest first. labels: time at which they were made."""
     parts = {
         "tab": "pis",
@@ -113,6 +127,7 @@ def draw(made: Sequence[Row], listed: Inventory, runs: Sequence[Run] = (), label
         "runs": runs,
         "listed": listed,
         "names": listed.names(),
+        "groups": groups or {},
         "labels": labels,
         "asked": max((row.asked for row in made), default=0),
         "tested": TESTED,

@@ -99,14 +99,15 @@ class Run:
     @property
     def title(self) -> str:
         """The playbook's title and the choices, in words."""
-        words = ", ".join(_(WORDS[name]) if name in WORDS else value for name, value in self.chosen.items() if value)
+        chosen = {**self.chosen, "pi": ", ".join(self.pis)}
+        words = ", ".join(_(WORDS[name]) if name in WORDS else value for name, value in chosen.items() if value)
         title = _(PLAYBOOKS[self.name].title)
         return f"{colon(title)} {words}" if words else title
 
     @property
-    def pi(self) -> str:
-        """The only Pi in the run; empty for all."""
-        return self.chosen.get("pi", "")
+    def pis(self) -> list[str]:
+        """The Pis in the run; empty for all."""
+        return [pi for pi in self.chosen.get("pi", "").split(",") if pi]
 
     def stop(self, why: str) -> None:
         """Stop the run. why: a sentence for the teacher."""
@@ -156,7 +157,7 @@ class Run:
 
     def _command(self, fleet: Fleet, settings: dict[str, Any]) -> list[str]:
         """Return the command."""
-        playbook, limit = PLAYBOOKS[self.name], self.pi or fleet.limit
+        playbook, limit = PLAYBOOKS[self.name], ",".join(self.pis) or fleet.limit
         command = [str(Path(sys.executable).with_name("ansible-playbook"))]
         command += [f"--inventory={path}" for path in sources(fleet.inventory)]
         command += [f"--limit={limit}"] if limit else []

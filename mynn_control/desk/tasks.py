@@ -1,23 +1,75 @@
-"""The tab Tasks: each student's progress by lesson and task, and the same as a CSV table for marks."""
+"""The tab Tasks: each student's progress by lesson and task, live, and the same as a CSV table for marks."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from mynn.outline import Lesson
 from mynn.tasks import Record
-from mynn_control.desk.pis import Pupil
+from mynn_control.desk.class_now import parsed
+from mynn_control.desk.database import Seat
+from mynn_control.desk.monitor import Answers
+from mynn_control.desk.pis import Marks, Pupil
 from mynn_control.render import for_templates, render
 from mynn_control.translation import _
 
+LAST = 90  # minutes of the curves
+read = lru_cache(maxsize=200)(parsed)  # each change on any Pi redraws the page
 
-def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson], heard: float) -> str:
+
+class History:
+    """How many pupils had each task right, by minute, while the desk runs: in memory only."""
+
+    def __init__(self) -> None:
+        self._marks: dict[Seat, Marks] = {}  # as last answered: they stay when a Pi is lost
+        self._answered: dict[str, int] = {}  # task → minute in which somebody's mark last changed
+        self._rights: dict[int, Counter[str]] = {}  # minute → task → pupils who then had it right
+
+    def add(self, pupils: Sequence[Pupil], minute: int) -> None:
+        """Note the pupils' marks in this minute, and forget what is older than LAST."""
+        here = []
+        for pupil in pupils:
+            seat, marks = (pupil.pi, pupil.student), {task: one.right for task, one in pupil.record.tasks.items()}
+            if pupil.live:
+                before = self._marks.get(seat, marks)
+                self._answered |= {task: minute for task in marks if marks[task] != before.get(task)}
+                self._marks[seat] = marks
+            here.append(self._marks.get(seat, marks))
+        self._rights[minute] = Counter(task for marks in here for task, right in marks.items() if right)
+        # The clock may have been set: on a desk's own card, it is set when somebody signs in.
+        self._rights = {then: rights for then, rights in self._rights.items() if minute - LAST < then <= minute}
+        self._answered = {task: then for task, then in self._answered.items() if then in self._rights}
+
+    def curves(self, lessons: Mapping[str, Lesson]) -> dict[str, dict[str, list[int]]]:
+        """Return the lessons in which somebody answered: title → task → pupils who had it right, by minute."""
+        first, last = min(self._rights, default=0), max(self._rights, default=-1)
+        rights = [self._rights[max(then for then in self._rights if then <= at)] for at in range(first, last + 1)]
+        return {
+            lesson.title: {task: [counts[task] for counts in rights] for task in lesson.tasks}
+            for lesson in lessons.values()
+            if self._answered.keys() & set(lesson.tasks)
+        }
+
+
+def live(answers: Answers, lessons: Mapping[str, Lesson]) -> dict[Seat, Marks]:
+    """Return the marks of the students whose notebook servers answer, in the lessons' tasks."""
+    known = {task for lesson in lessons.values() for task in lesson.tasks}
+    texts = {(pi, student): text for pi, of in answers.shown("class").items() for student, text in of.items()}
+    found = {seat: read(text) for seat, text in texts.items() if answers.pis[seat[0]]["lost"] == ""}
+    marks = {seat: answer["tasks"] for seat, answer in found.items() if answer}
+    return {seat: {task: right for task, right in of.items() if task in known} for seat, of in marks.items()}
+
+
+def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson], heard: float, history: History) -> str:
     """Return the page. Text from Pis is escaped. lessons: by name, in order. heard: time of the last report."""
     known = pupils if any(pupil.record != Record() for pupil in pupils) else []
-    return render("tasks", {"tab": "tasks", "pupils": known, "lessons": lessons, "heard": heard})
+    parts = {"tab": "tasks", "pupils": known, "lessons": lessons, "heard": heard, "all": len(pupils)}
+    return render("tasks", parts | {"curves": history.curves(lessons)})
 
 
 def table(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson]) -> str:

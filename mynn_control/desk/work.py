@@ -15,7 +15,7 @@ from pathlib import Path
 from ansible_collections.mynn.pi.plugins.module_utils.collection import BESIDE, SUMS, files_in
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn_control.desk.backup import UNFINISHED
-from mynn_control.desk.database import Seat
+from mynn_control.desk.database import Groups, Seat
 from mynn_control.desk.runs import Run
 from mynn_control.render import for_templates, render
 from mynn_control.translation import _
@@ -91,6 +91,7 @@ def draw(
     folders: Mapping[str, Sequence[str]],
     run: Run | None,
     names_at: Callable[[float], Mapping[Seat, str]],
+    groups: Groups,
 ) -> str:
     """Return the page. pis: names. folders: those to hand out, with their files.
 
@@ -104,6 +105,7 @@ def draw(
     parts = {
         "tab": "work",
         "pis": pis,
+        "groups": groups,
         "collections": collections,
         "names": names,
         "folders": folders,

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 
 from mynn.outline import outline
 from mynn.tasks import Answer, Finished, Record
-from mynn_control.desk import record
+from mynn_control.desk import pages, record
 from mynn_control.desk.database import Database
 from mynn_control.desk.pis import sums_of
 from mynn_control.faults import faults
@@ -25,6 +25,7 @@ from tests.support.browser import assert_accessible
 from tests.support.desk import ServedDesk, pis_page, served
 from tests.support.json_values import JSON
 from tests.support.programs import ROOT
+from tests.unit.control.test_desk_class import said
 
 NOW = time.time()
 HOUR, DAY = 3600, 86400
@@ -141,6 +142,35 @@ def test_each_student_has_an_address_and_a_row_of_tasks(tell: Any, desk: ServedD
     expect(page.locator("article header")).to_contain_text("ada: http://pi01:8888")
     expect(page.locator("article header")).to_contain_text("bo: http://pi01:8889")
     assert_accessible(page)
+
+
+def test_tasks_are_live_with_a_curve_for_each(
+    tell: Any, desk: ServedDesk, browser_page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a server answers. What was typed is in its last report, and a Pi that is lost is shown as reported."""
+    page, now, (first, second) = browser_page, 1000, next(iter(outline(ROOT / "notebooks").values())).tasks
+    monkeypatch.setattr(pages, "minute", lambda: now)
+
+    def hear(*rights: bool, lost: str = "") -> None:
+        marks = dict(zip((first, second), rights, strict=False))
+        desk.answer("pi01", {"ada": (None, None), "bo": (said(tasks=marks), None), "cy": (None, None)}, lost)
+
+    tell({"pi01": answer(records=records())}, lessons=ROOT / "notebooks")
+    hear(False)
+    assert "<svg" not in desk.ask("/tasks").text  # nobody has answered since the desk began
+    now += 3
+    hear(True)
+    page.goto(f"{desk.url}/tasks")
+    expect(page.locator("figcaption")).to_have_text([f"{first}: 2 of 3", f"{second}: 1 of 3"])
+    curve = page.get_by_role("img", name=f"{first}: from 1 to 2 of 3").locator("path")
+    expect(curve).to_have_attribute("d", "M0 -1h1V -1h1V -1h1V -2h1")
+    assert_accessible(page)
+    assert "pi01 bo, Lesson 1: ten thousand digits: 1 of 2 right" in (html := desk.ask("/tasks").text)
+    assert html.count("not reported yet") == 1
+    now += 90
+    hear(True, lost="no route")
+    expect(page.get_by_role("button", name="pi01 bo, Lesson 1:")).to_have_count(0)
+    expect(page.locator("figure")).to_have_count(0)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
+from mynn.outline import outline
 from mynn_control.desk.monitor import PASSWORD_WANTED
 from mynn_control.desk.record import in_words
 from mynn_control.desk.runs import AGAIN, CUT_OFF, PLAYBOOKS, Run
@@ -24,7 +25,8 @@ from tests.support.classroom import until
 from tests.support.desk import ServedDesk, running, served, start_desk, url_of
 from tests.support.playbook_run import descendants
 from tests.support.ports import free_port
-from tests.support.programs import sudo_that_takes
+from tests.support.programs import ROOT, sudo_that_takes
+from tests.unit.control.test_desk_class import program, said
 
 COLLECTION = "2026-11-25_14-03-20/pi03.local"
 
@@ -72,7 +74,9 @@ def desk(tmp_path: Path, inventory: Path) -> Iterator[ServedDesk]:
 
 NOT_OFFERED = [
     *((name, "pi=pi-03") for name in PLAYBOOKS),
-    ("site", "pi=pi-01,pi-02"),
+    ("site", "pi=pi-01&pi=pi-03"),
+    ("site", "pi=pi-01,"),
+    ("restore", f"pi=pi-01&pi=pi-02&collection={COLLECTION}"),
     ("site", "pi=all:!pi-01"),
     ("verify", "limit=pi-01"),
     ("collect", "pi=pi-01&student_work_collections=/etc"),
@@ -172,7 +176,7 @@ def test_a_reset_can_be_undone_while_it_is_the_last_that_ran(desk: ServedDesk, b
     expect(form).to_contain_text("The new passwords stay, too.")
     assert desk.ask("/run/undo", "pi=pi-01").status_code == 409  # all were reset
     form.get_by_role("button").click()
-    until(lambda: desk.desk.run is not None and (desk.desk.run.name, desk.desk.run.pi) == ("undo", ""))
+    until(lambda: desk.desk.run is not None and (desk.desk.run.name, desk.desk.run.pis) == ("undo", []))
     expect(form).to_be_hidden()
 
 
@@ -192,10 +196,65 @@ def test_work_shows_what_was_collected_and_keeps_what_is_chosen(desk: ServedDesk
     ]
     assert_accessible(page)
     collect = page.locator("form", has=page.get_by_role("button", name="Collect"))
-    collect.get_by_label("For").select_option("pi-01")
+    collect.get_by_text("For all Pis").click()
+    collect.get_by_label("pi-01").check()
     desk.answer("pi-03", {"ada": (None, None)}, "", 3)
-    expect(collect.locator("option")).to_have_text(["all Pis", "pi-01", "pi-02", "pi-03"])
-    expect(collect.get_by_label("For")).to_have_value("pi-01")
+    expect(collect.locator("label")).to_have_text(["pi-01", "pi-02", "pi-03"])
+    expect(collect.get_by_label("pi-01")).to_be_checked()
+
+
+def test_several_pis_can_be_chosen_and_kept_as_a_group(
+    desk: ServedDesk, browser_page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reset must follow a look at the same ones. A Pi that has left the list is no longer in the group."""
+    page = browser_page
+    monkeypatch.setattr(Run, "execute", lambda run, *_: setattr(run, "how", "Finished."))
+    desk.answer("pi-03", {"ada": (None, None)}, "", 3)
+    page.goto(f"{desk.url}/work")
+    look = page.locator("form", has=page.get_by_role("button", name="Look at"))
+    look.get_by_text("For all Pis").click()
+    for pi in ("pi-03", "pi-01"):
+        look.get_by_label(pi, exact=True).check()
+    look.get_by_label("Name of a group").fill("7b")
+    look.get_by_role("button", name="Save as a group").click()
+    look.get_by_label("7b", exact=True).check()
+    expect(look.locator("summary")).to_have_text("Only for those that are ticked", use_inner_text=True)
+    assert_accessible(page)
+    look.get_by_role("button", name="Look at").click()
+    expect(page.get_by_role("status")).to_contain_text("What a reset would change: pi-01, pi-03")
+    assert desk.desk.run and "--limit=pi-01,pi-03" in desk.desk.run._command(desk.desk.fleet, {})
+    for other in ("", "pi=pi-01", "pi=pi-01&pi=pi-02&pi=pi-03"):
+        assert desk.ask("/run/reset", other).text == "First look at what a reset would change."
+    page.get_by_role("button", name="Reset", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Reset").click()
+    until(lambda: bool(desk.desk.run and desk.desk.run.title == "Resetting for the next class: pi-01, pi-03"))
+    desk.desk.answers.remove("pi-03")
+    desk.desk.update()
+    assert 'value="pi-01" title="pi-01"> <strong>7b</strong>' in desk.ask("/pis").text
+    for wrong in ("group=7b", "group=7b&pi=pi-04", "group=<b>&pi=pi-01", f"group={'x' * 21}&pi=pi-01", "pi=pi-01"):
+        assert desk.ask("/groups/save", wrong).status_code == 409
+    page.get_by_role("button", name="Delete the group 7b").first.click()
+    expect(page.get_by_role("button", name="Delete the group 7b")).to_have_count(0)
+
+
+def test_a_phone_shows_class_tasks_and_work_to_one_hand(desk: ServedDesk, browser_page: Page) -> None:
+    """Each control is high enough for a finger, and no page is wider than the screen."""
+    browser_page.set_viewport_size({"width": 390, "height": 844})
+    small = """[...document.querySelectorAll("button, nav a, input, select, summary")]
+      .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 44).map((one) => one.outerHTML)"""
+    task = outline(ROOT / "notebooks")["part2_mnist_data_set"].tasks[0]
+    for right in (False, True):
+        ada = said(program(busy=True, died="memory"), free=20, tasks={task: right}, asked=int(right))
+        desk.answer("a-pi-with-a-long-name.local", {"ada": (ada, None), "bo": (None, None)})
+    desk.desk.database.save_group("Robotics on Fridays", ["pi-01"])
+    desk.desk.run = Run("look", {"pi": "pi-01,pi-02"}, "Finished.", "", lost=[("pi-02", "It has work.", "Collect it.")])
+    desk.desk.redraw()
+    for tab, shown in (("", ".fault"), ("tasks", "path"), ("work", "#discard")):
+        browser_page.goto(f"{desk.url}/{tab}")
+        expect(browser_page.locator(shown)).not_to_have_count(0)
+        browser_page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+        assert browser_page.evaluate("document.documentElement.scrollWidth") == 390, tab
+        assert browser_page.evaluate(small) == [], tab
 
 
 def test_labels_are_served_under_a_policy_of_their_own(desk: ServedDesk) -> None:
@@ -230,7 +289,7 @@ def test_a_run_is_followed_stopped_and_remembered(desk: ServedDesk, browser_page
     status.get_by_role("button", name="Stop").click()
     expect(status).to_contain_text("You stopped it. Start it again when you like")
     assert running(started) == []
-    expect(page.locator("details:not(#list)")).to_contain_text("Message: Five more minutes. You stopped it.")
+    expect(page.locator("details:not([id])")).to_contain_text("Message: Five more minutes. You stopped it.")
     status.get_by_role("button", name="Close").click()
     expect(status).to_be_hidden()
     with served(desk.folder) as again:
