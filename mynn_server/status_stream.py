@@ -21,7 +21,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -30,6 +30,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from mynn.files import write_text
+from mynn_server import look
 from mynn_server.credentials import status_socket_name
 from mynn_server.linux import as_student, read_regular
 from mynn_server.talk import FROM_TEACHER
@@ -65,11 +66,21 @@ class Poller:
         """Do what the desk asks for in a later line; return new texts by page.
 
         {"tell": {ACCOUNT: TEXT}}: write the file with the teacher's lines (talk.py); an empty text removes it.
+        {"look": [ACCOUNT, NAME]}: answers with the student's notebook, {"look": {"ACCOUNT/NAME": TEXT}} (look.py).
         """
         for name, text in asked.get("tell", {}).items():
             with suppress(OSError, KeyError):  # the desk shows that it was not read
                 as_student(pwd.getpwnam(name), partial(tell, Path(self.students[name]["folder"]), text), READ)
+        if "look" in asked:
+            account, name = asked["look"]
+            return {"look": {f"{account}/{name}": self._notebook(account, name)}}
         return {}
+
+    def _notebook(self, name: str, notebook: str) -> str | None:
+        if name not in self.students or not look.NOTEBOOK.fullmatch(notebook):
+            return None
+        path = Path(self.students[name]["folder"], notebook)
+        return text_of(pwd.getpwnam(name), path, look.LARGEST, look.shortened)
 
     def _servers(self, accounts: Mapping[str, pwd.struct_passwd]) -> Texts:
         def ask(name: str) -> str | None:
@@ -107,12 +118,14 @@ def stamp(path: Path) -> str:
     return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
-def text_of(account: pwd.struct_passwd, path: Path, largest: int) -> str | None:
+def text_of(
+    account: pwd.struct_passwd, path: Path, largest: int, parse: Callable[[bytes], str | None] = bytes.decode
+) -> str | None:
     """Return a student's file, read with the student's rights; None if it is missing, empty, too large or not text."""
 
     def read() -> str | None:
         try:
-            return read_regular(path, largest).decode() or None
+            return parse(read_regular(path, largest)) or None
         except (OSError, UnicodeDecodeError):
             return None
 

@@ -8,7 +8,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO
@@ -27,7 +28,16 @@ from starlette.staticfiles import StaticFiles
 from mynn.files import replacing
 from mynn_control import class_report
 from mynn_control.desk import backup, work
-from mynn_control.desk.access import HANDOUT, RESTORE, AccessControl, HttpConnection, LimitedSocket, NetworkSettings
+from mynn_control.desk.access import (
+    HANDOUT,
+    HEADERS,
+    RESTORE,
+    AccessControl,
+    HttpConnection,
+    LimitedSocket,
+    NetworkSettings,
+)
+from mynn_control.desk.look import MissingError
 from mynn_control.desk.pages import AskPasswordError, Desk, Form
 from mynn_control.labels import PAPERS
 from mynn_control.translation import _
@@ -42,6 +52,13 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 LABELS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
+}
+POLICY = "Content-Security-Policy"
+FRAME = {POLICY: f"{HEADERS[POLICY]}; frame-src 'self'"}  # of a page that shows a pupil's notebook
+# What a pupil wrote can run nothing, load nothing, and go nowhere.
+NOTEBOOK = {
+    POLICY: "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'self'; "
+    "form-action 'none'; base-uri 'none'"
 }
 
 
@@ -89,10 +106,13 @@ class Server:
         pages |= {"/settings": "settings", "/names": "names", "/backup": "backup"}
         routes = [
             *(Route(path, self._page(tab)) for path, tab in pages.items()),
+            Route("/look", self._on_request(self.desk.look_at, FRAME)),
+            Route("/look/notebook", self._on_request(self.desk.notebook, NOTEBOOK)),
+            Route("/task", self._on_request(partial(self.desk.look_at, task=True), HEADERS)),
             Route("/tasks.csv", self._table),
             Route("/class-report.json", self._report),
             *(Route(f"/labels/{paper.name}", self._labels(paper.name)) for paper in PAPERS),
-            *(Route(f"/events/{tab}", self._events(tab)) for tab in pages.values()),
+            *(Route(f"/events/{tab}", self._events(tab)) for tab in (*pages.values(), "look")),
             Route("/backup/now", self._backup),
             Route("/work/{date}/{pi}.zip", self._collection),
             self._post_route(f"{HANDOUT}{{name}}", self._handout, work.LARGEST),
@@ -115,6 +135,19 @@ class Server:
     def _page(self, tab: str) -> Endpoint:
         async def page(_request: Request) -> Response:
             return HTMLResponse(self.desk.page(tab))
+
+        return page
+
+    @staticmethod
+    def _on_request(draw: Callable[[Mapping[str, str]], str], headers: Mapping[str, str]) -> Endpoint:
+        """Return a page that is drawn when it is asked for, from its query."""
+
+        async def page(request: Request) -> Response:
+            try:
+                html = await run_in_threadpool(draw, dict(request.query_params))
+            except MissingError as error:
+                return PlainTextResponse(str(error), HTTPStatus.NOT_FOUND)
+            return HTMLResponse(html.encode(errors="replace"), headers=headers)
 
         return page
 

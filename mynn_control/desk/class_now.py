@@ -22,6 +22,7 @@ from mynn_control.desk.monitor import NOT_SET_UP, STRANGE_KEY, Answers
 from mynn_control.render import render
 from mynn_control.report_schemas import CLOSED, COUNT, YES_OR_NO, by_name, of
 from mynn_control.translation import N_, _
+from mynn_server.look import NOTEBOOK
 from mynn_server.status_stream import STRANGER
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Line:
     marks: str = ""
     task: str = ""
     minutes: str = ""
+    notebook: str = ""  # its name, for a link to it; empty if it is in a folder
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Card:
     free: int = SHORT  # MB
     used: int = 0  # percent of the memory
     name: str = ""
-    seat: str = ""  # PI/ACCOUNT
+    seat: Seat = ("", "")
     call: str = ""  # for help, in words
     last: Said | None = None  # the last line to this pupil
 
@@ -116,7 +118,7 @@ def draw(
             whose = student if len(students) > 1 else ""
             made = card(pi, whose, lost, texts.get(student), lessons, off=pi in answers.off)
             seat = (pi, student)
-            made = replace(made, name=names.get(seat, ""), seat="/".join(seat), last=talk.last(seat))
+            made = replace(made, name=names.get(seat, ""), seat=seat, last=talk.last(seat))
             if place := talk.place(seat):
                 made = replace(made, call=call(texts.get(student), lessons, talk.minutes(seat)))
             cards.append((place or math.inf, not made.faults, made))
@@ -210,11 +212,12 @@ def line_of(program: Mapping[str, Any], answer: Mapping[str, Any], lessons: Mapp
     """Return a program's line: the lesson's title if it is one of ours, otherwise the file's name."""
     place = PurePosixPath(program["path"])
     lesson = lessons.get(place.stem) if place.suffix == ".ipynb" else None
+    notebook = place.stem if NOTEBOOK.fullmatch(program["path"]) else ""
     if not lesson:
-        return Line(printable(place.name, 60) or "?")
+        return Line(printable(place.name, 60) or "?", notebook=notebook)
     tried, minutes = answer["tasks"], max(0, int((time.time() - max(program["began"], answer["answered"])) / 60))
     if minutes > LONGEST:
-        return Line(lesson.title, True)
+        return Line(lesson.title, True, notebook=notebook)
     marks = "".join(MARKS[tried.get(task)] for task in lesson.tasks)
     now = next((task for task in lesson.tasks if not tried.get(task)), "")
-    return Line(lesson.title, True, marks, now, _("{minutes} min").format(minutes=minutes))
+    return Line(lesson.title, True, marks, now, _("{minutes} min").format(minutes=minutes), notebook)

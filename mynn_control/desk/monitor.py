@@ -9,6 +9,7 @@ import re
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from mynn import wall
 from mynn_control.desk.connections import PROMPT, Connection, connections
 from mynn_control.desk.runs import Fleet
 from mynn_control.own_files import modified
-from mynn_control.report_schemas import CLOSED, of
+from mynn_control.report_schemas import CLOSED, by_name, of
 from mynn_control.translation import N_
+from mynn_server.look import LARGEST_ANSWER, NOTEBOOK
 from mynn_server.status_stream import VERSION
 
 PAUSE = 0.3  # seconds between checks for changed files and new answers
@@ -30,6 +32,7 @@ RETRY = 5.0  # seconds until a Pi that did not answer is asked again
 INTERVAL = 1.0  # seconds between a Pi's lines: limits the load of a Pi that prints without end
 TIMEOUT = 60.0  # seconds for a Pi's program to begin (a Pi Zero is slow), or to end
 RETRY_SET_UP = 30.0  # seconds until a Pi that is not set up is asked again
+LOOK = 10.0  # seconds for a Pi to answer with a notebook
 LINES = 200  # most lines of greetings, and of errors, that a Pi may print
 PASSWORD_WANTED = N_("sudo on the Pis wants a password before the desk can ask them what the class does.")
 NO_PI = N_("There is no Pi in the list yet: find yours, or add them by name, on the tab Pis.")
@@ -52,7 +55,9 @@ def schema(students: Iterable[str]) -> dict[str, Any]:
     """Return the schema of a line from a Pi with these students: page → account → text."""
     whole = r"^[^\ud800-\udfff]*\Z"  # no lone surrogates
     text = {"type": ["string", "null"], "maxLength": wall.LARGEST, "pattern": whole}
-    return CLOSED | of({}, **dict.fromkeys(PAGES, CLOSED | of({}, **dict.fromkeys(students, text))))
+    looked = {"type": ["string", "null"], "maxLength": LARGEST_ANSWER, "pattern": r"^[ -~]*\Z"}
+    pages = dict.fromkeys(PAGES, CLOSED | of({}, **dict.fromkeys(students, text)))
+    return CLOSED | of({}, **pages, look=by_name(rf"^[^/]{{1,60}}/{NOTEBOOK.pattern}\Z", looked, 1))
 
 
 class Answers:
@@ -120,6 +125,7 @@ class Monitor:
         self._tasks: dict[Connection, asyncio.Task[None]] = {}
         self._processes: dict[str, Process] = {}  # by Pi, while it answers
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._looks: dict[tuple[str, str], Future[str | None]] = {}  # by Pi and ACCOUNT/NAME: notebooks to come
 
     def set_password(self, password: str) -> None:
         """Continue with this password for sudo."""
@@ -132,6 +138,18 @@ class Monitor:
             return False
         self._loop.call_soon_threadsafe(process.stdin.write, f"{json.dumps(request)}\n".encode())
         return True
+
+    def look(self, pi: str, student: str, name: str) -> str | None:
+        """Return a student's notebook as it is now (look.shortened), from any thread; None if the Pi gives none."""
+        coming = self._looks.setdefault((pi, f"{student}/{name}"), Future())
+        with suppress(TimeoutError):
+            return coming.result(LOOK) if self.send(pi, {"look": [student, name]}) else None
+        return None
+
+    def _looked(self, pi: str, notebooks: Mapping[str, str | None]) -> None:
+        for place, text in notebooks.items():
+            if coming := self._looks.pop((pi, place), None):  # nobody waits for other notebooks
+                coming.set_result(text)
 
     async def run(self, update: Callable[[], None], on_start: Callable[[], None]) -> None:
         """Monitor the Pis until Ctrl-C or SIGTERM. update: called every PAUSE. on_start: once signals are handled."""
@@ -196,7 +214,9 @@ class Monitor:
             self._processes[connection.pi] = process
             allowed = schema(name for name, _ in connection.students)
             while line := await _line(process.stdout):
-                self.answers.queue(connection.pi, shown=_parsed(line, allowed), lost="")
+                said = _parsed(line, allowed)
+                self._looked(connection.pi, said.pop("look", {}))
+                self.answers.queue(connection.pi, shown=said, lost="")
                 await asyncio.sleep(INTERVAL)
             async with asyncio.timeout(TIMEOUT):
                 return await errors

@@ -23,7 +23,10 @@ from mynn_control.desk.backup import BackupFiles
 from mynn_control.desk.connections import class_language
 from mynn_control.desk.database import OWN_FILES, Database, Seat
 from mynn_control.desk.inventory import Inventory, migrate_pis
+from mynn_control.desk.look import Look, notebook
 from mynn_control.desk.monitor import PASSWORD_WANTED, Answers, Monitor
+from mynn_control.desk.notebook_html import Renderer
+from mynn_control.desk.pis import Pupil
 from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, PROJECT, SETTINGS, STOPPED, Fleet, Run, again
 from mynn_control.desk.settings import Settings, migrate_settings
 from mynn_control.desk.talk import Talk
@@ -95,6 +98,8 @@ class Desk:
         self._load_language()
         self.run = self._cut_off()  # the last run, until the teacher closes its report
         self.table = ""  # tasks as CSV
+        self.pupils: list[Pupil] = []  # with their records, as last reported
+        self.renderer = Renderer()
         self.versions: Counter[str] = Counter()  # tab → number of changes
         self._pages: dict[str, str] = {}  # tab → HTML
         self._run_drawn = ""  # HTML about the run, the same on all tabs
@@ -119,6 +124,18 @@ class Desk:
     def page(self, tab: str) -> str:
         """Return the HTML page of a tab."""
         return self._pages[tab].replace(RUN, self._run_drawn, 1)
+
+    def look_at(self, given: Mapping[str, str], task: bool = False) -> str:
+        """Return the HTML page of a pupil's lesson, or of a task. MissingError: there is none."""
+        look = self._look(given)
+        return (look.draw_task() if task else look.draw()).replace(RUN, self._run_drawn, 1)
+
+    def notebook(self, given: Mapping[str, str]) -> str:
+        """Return the HTML of a pupil's notebook, for a frame in that page. MissingError: there is none."""
+        return notebook(self._look(given), self.monitor, self.renderer, self.work, self.database.names)
+
+    def _look(self, given: Mapping[str, str]) -> Look:
+        return Look(given, self.answers, self.pupils, self.database.names(), self.lessons)
 
     def update(self) -> None:
         """Redraw the pages if answers, the database or the trouble changed, or a new minute has begun."""
@@ -158,7 +175,7 @@ class Desk:
             troubles = [words for words in (*self.notes, _(self._trouble)) if words]
             drawn = render("run", {"run": self.run, "troubles": troubles, "wanted": self._trouble == PASSWORD_WANTED})
             if drawn != self._run_drawn:
-                self.versions.update(self._pages.keys() - {"full"})
+                self.versions.update({*self._pages, "look"} - {"full"})
             self._run_drawn = drawn
 
     def _draw_stored(self) -> dict[str, str]:
@@ -185,7 +202,7 @@ class Desk:
         if (drawn := (live, self._minute, self._drawn)) == self._tasks_drawn:
             return {}
         self._tasks_drawn, called = drawn, self.database.names()
-        pupils = [pupil for row in self._rows for pupil in row.pupils(called, live)]
+        self.pupils = pupils = [pupil for row in self._rows for pupil in row.pupils(called, live)]
         self.history.add(pupils, self._minute)
         self.table = tasks.table(pupils, self.lessons)
         heard = max((row.heard for row in self._rows), default=0)
@@ -378,6 +395,7 @@ class Desk:
     def end(self) -> None:
         """Cut off all runs, and wait for their end."""
         self.monitor = None
+        self.renderer.end()
         while self._thread.is_alive() or self._report_thread.is_alive():
             for run, thread in ((self.run, self._thread), (self._report, self._report_thread)):
                 if run and thread.is_alive():

@@ -162,6 +162,9 @@ def help_pupils(teacher: Teacher, school: Classroom, browser: BrowserContext) ->
     until(lambda: "# mine" in root(on(school, "pi-03"), f"cat {path}"))
     for page in (bo, cleo):
         page.close()
+    teacher.go_to("Class")
+    teacher.at("pi-03").get_by_role("link", name="Lesson 1").click()
+    expect(teacher.page.frame_locator("iframe").get_by_text("# mine")).to_be_visible()
 
 
 def lose_a_pi(teacher: Teacher, school: Classroom) -> None:

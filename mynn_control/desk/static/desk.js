@@ -5,7 +5,7 @@ const shown = Object.fromEntries(parts.map((name) => [name, document.querySelect
 const hasEnded = () => document.documentElement.classList.contains("over");
 
 async function refresh() {
-  const answer = await fetch(location.pathname, { cache: "no-store" });
+  const answer = await fetch(location.pathname + location.search, { cache: "no-store" });
   if (answer.status === 401) return location.reload(); // the session has ended: shows the sign-in page
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   if (document.querySelector("main :is(dialog[open], :popover-open), :active")) return; // read, answered or pressed
@@ -110,8 +110,10 @@ document.addEventListener("click", (event) => {
   if (large) large.classList.remove("large");
   else event.target.closest("[data-place]")?.classList.add("large");
 });
-document.addEventListener("keydown", ({ key }) => {
+document.addEventListener("keydown", ({ key, target, altKey, ctrlKey, metaKey }) => {
   if (key === "Escape") document.querySelector(".large")?.classList.remove("large");
+  if (altKey || ctrlKey || metaKey || target.closest("input, select, textarea")) return; // Alt and an arrow: the browser's own
+  document.querySelector({ ArrowLeft: "a[rel=prev]", ArrowRight: "a[rel=next]" }[key] ?? "none")?.click();
 });
 document.addEventListener("submit", (event) => {
   const address = event.submitter.getAttribute("formaction") ?? event.target.dataset.post;

@@ -65,6 +65,18 @@ def test_only_a_small_text_file_is_shown_and_read_again_once_it_has_changed(home
         assert student.news() == [None]
 
 
+def test_the_desk_may_look_at_notebooks_in_the_students_folder_only(home: Path) -> None:
+    for name in ("mine.ipynb", ".hidden.ipynb", "mine.txt"):
+        (home / name).write_text('{"cells": []}')
+    (home / "link.ipynb").symlink_to(home / "mine.ipynb")
+    (home / "none.ipynb").write_text("[]")
+    for name in (f"../{home.name}/mine", ".hidden", "mine.txt", "link", "none", "mine.ipynb\n", "mine"):
+        asked = name if "." in name[1:] and "/" not in name else f"{name}.ipynb"
+        answer = Student(home).poller.answer({"look": [STUDENT.pw_name, asked]})
+        assert answer == {"look": {f"{STUDENT.pw_name}/{asked}": "[]" if name == "mine" else None}}
+    assert Student(home).poller.answer({"look": ["root", "mine.ipynb"]}) == {"look": {"root/mine.ipynb": None}}
+
+
 @as_root
 def test_files_are_read_with_the_students_powers(home: Path) -> None:
     """A file of root's cannot be shown, even through a link in place of the student's folder."""
