@@ -55,7 +55,7 @@ VERSIONS = [
         PRIMARY KEY (pi, student, number)
     ) WITHOUT ROWID, STRICT""",
     "CREATE TABLE usual_lines (text TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID, STRICT",
-    "CREATE TABLE IF NOT EXISTS groups (name TEXT PRIMARY KEY, pis TEXT NOT NULL) WITHOUT ROWID, STRICT",  # as JSON
+    "CREATE TABLE groups (name TEXT PRIMARY KEY, pis TEXT NOT NULL) WITHOUT ROWID, STRICT",  # as JSON
 ]
 OWN_FILES = 7
 JSON = ("state", "verified")  # columns of pis that hold JSON

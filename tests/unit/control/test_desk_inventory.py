@@ -1,12 +1,14 @@
 """The list of Pis on the desk: found, added, named and removed, in a file beside the one that a person edits."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from mynn_control.desk import inventory
-from mynn_control.desk.database import OWN_FILES, Database
+from mynn_control.desk.database import OWN_FILES, VERSIONS
 from mynn_control.desk.inventory import Inventory, add, remove
 from mynn_control.find import Found
 from mynn_control.own_files import RefusedError, desk_file, load_inventory, read
@@ -76,8 +78,9 @@ def test_what_an_earlier_desk_wrote_is_taken_over_at_the_first_start(path: Path,
     after = f"{TEXT}[pis:children]\nroom\n[room]\npi11\n"
     before = after.replace("[02:04].local\n", "[02:04].local\npi05.local\npi06 ansible_host=192.168.1.52\n")
     path.write_text(before)
-    with Database(tmp_path / "memory.sqlite")._transaction() as database:
-        database.execute(f"PRAGMA user_version = {OWN_FILES - 1}")
+    with closing(sqlite3.connect(tmp_path / "memory.sqlite")) as database, database:
+        for script in (*VERSIONS[: OWN_FILES - 1], f"PRAGMA user_version = {OWN_FILES - 1}"):
+            database.execute(script)
     said = "The desk’s changes to inventory.ini are now in inventory.desk.yml, a file of its own."
     for told in (1, 0):
         with served(tmp_path, path, tmp_path / "settings.yml") as desk:
