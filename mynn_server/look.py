@@ -15,7 +15,7 @@ KEPT = ("cell_type", "source", "outputs", "execution_count")
 
 
 def shortened(content: bytes) -> str | None:
-    """Return the cells of a notebook as JSON in ASCII; None if it is none, or has too much text.
+    """Return the cells of a notebook as JSON in ASCII; None if it is not a notebook, or has too much text.
 
     Left out is each output that is too large, then as many as needed, from the last cell on.
     """

@@ -54,5 +54,5 @@ def stored(path: Path) -> dict[str, Any]:
 
 
 def number(value: object) -> int:
-    """Return the number of a line or a call; 0 if it is none."""
+    """Return the number of a line or a call; 0 if it is invalid."""
     return value if type(value) is int and 0 <= value < 1 << 40 else 0
