@@ -36,7 +36,7 @@ class MissingError(Exception):
 class Look:
     """What a page is about: a lesson, a task of it or none, and a pupil's seat, or none.
 
-    lesson: a notebook's name without .ipynb, which may also be a pupil's own. MissingError: there is no such thing.
+    lesson: a notebook's name without .ipynb, which may also be a pupil's own. MissingError: one of them is unknown.
     """
 
     given: Mapping[str, str]
@@ -54,7 +54,7 @@ class Look:
 
     @property
     def seat(self) -> Seat:
-        """The pupil's seat. MissingError: there is none."""
+        """The pupil's seat. MissingError: the seat is gone."""
         seat = self._seat(self.given.get("pi", ""), self.given.get("student", ""))
         if not seat:
             raise MissingError(_("There is no such seat any more."))
@@ -162,7 +162,7 @@ def notebook(look: Look, monitor: Monitor | None, renderer: Renderer, work: Path
 
 
 def collected(work: Path, pi: str, student: str, file: str) -> tuple[str | None, str]:
-    """Return a notebook of a Pi's last collection, shortened, and the collection's date; None if there is none."""
+    """Return a notebook of a Pi's last collection, shortened, and its date; None if the notebook is not in it."""
     for place in collections(work):
         date, _separator, name = place.partition("/")
         if name == pi:

@@ -126,12 +126,12 @@ class Desk:
         return self._pages[tab].replace(RUN, self._run_drawn, 1)
 
     def look_at(self, given: Mapping[str, str], task: bool = False) -> str:
-        """Return the HTML page of a pupil's lesson, or of a task. MissingError: there is none."""
+        """Return the HTML page of a pupil's lesson, or of a task. MissingError: it has no such page."""
         look = self._look(given)
         return (look.draw_task() if task else look.draw()).replace(RUN, self._run_drawn, 1)
 
     def notebook(self, given: Mapping[str, str]) -> str:
-        """Return the HTML of a pupil's notebook, for a frame in that page. MissingError: there is none."""
+        """Return the HTML of a pupil's notebook, for a frame in that page. MissingError: it has no such page."""
         return notebook(self._look(given), self.monitor, self.renderer, self.work, self.database.names)
 
     def _look(self, given: Mapping[str, str]) -> Look:
