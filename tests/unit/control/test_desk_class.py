@@ -160,6 +160,7 @@ def test_picture_of_a_class_of_thirty(browser_page: Page, tmp_path: Path) -> Non
             began = int(time.time()) - 60 * (5 + number)
             here = program(f"{lesson}.ipynb", busy=number % 4 == 1, quiet=5 * (number % 7 == 3), began=began)
             special = {
+                5: said(here, asked=7, about=f"{lesson}.ipynb"),
                 12: "",
                 18: said(program(died="memory"), free=210),
                 21: said(here, program(quiet=25), program("my own try.ipynb", quiet=40), free=40),
@@ -179,7 +180,7 @@ def test_picture_of_a_class_of_thirty(browser_page: Page, tmp_path: Path) -> Non
             assert browser_page.locator("article").count() == 30
             assert browser_page.evaluate("document.documentElement.scrollWidth") <= width
         assert browser_page.evaluate("document.documentElement.scrollHeight") <= height
-        helped = ["pi07", "pi12", "pi18", "pi21"]  # what needs help; then the others, in the inventory's order
+        helped = ["pi05", "pi07", "pi12", "pi18", "pi21"]  # what needs help; then the others, in the inventory's order
         others = [name for number in range(1, 31) if (name := f"pi{number:02}") not in helped]
         shown = [pupils.get(pi, pi) for pi in helped + others]
         assert browser_page.locator("h2 bdi").all_inner_texts() == shown
