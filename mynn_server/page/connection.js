@@ -4,7 +4,7 @@
 import { addLine, allowed, lines, ours } from "./plugins.js";
 import { _ } from "./translation.js";
 
-const EVERY = 3000; // milliseconds between two looks
+const EVERY = 2500; // milliseconds between two looks: what the teacher says is here within three seconds
 const PATIENCE = 6000; // milliseconds for an answer: together, less than ten seconds
 const SILENT = _("The Pi does not answer: it is off, or the Wi-Fi is gone. What you have typed is not lost. This page goes on by itself.");
 const SIGNED_OUT = _("You are not signed in any more. Type the Pi’s password, which is on the label: then your work is saved.");
