@@ -165,13 +165,11 @@ class Talk(JupyterHandler):
     async def post(self) -> None:
         """Save the number of the last line `read`, or a call for `help` from a lesson's path; empty takes it back."""
         folder = Path(str(self.contents_manager.root_dir))
-        body, said = self.get_json_body() or {}, stored(folder / TO_TEACHER)
-        if "read" in body:
-            said["read"] = max(number(body["read"]), number(said.get("read")))
-        if "help" in body:
-            said["path"] = str(body["help"])[:300]
+        said, path = stored(folder / TO_TEACHER), sent(self, "help")
+        said["read"] = max(number(sent(self, "read")), number(said.get("read")))
+        if path is not None:
             helped = number(stored(folder / FROM_TEACHER).get("helped"))
-            said["asked"] = max(helped + 1, int(time.time())) if said["path"] else 0
+            said |= {"path": str(path)[:300], "asked": max(helped + 1, int(time.time())) if path else 0}
         try:
             write_text(folder / TO_TEACHER, json.dumps(said))
         except OSError as error:

@@ -179,7 +179,7 @@ def card(
     return Card(name, student, state, word, lines, faults, free=answer["free"], used=used)
 
 
-@functools.lru_cache(256)
+@functools.lru_cache(256)  # each change on any Pi redraws the pages
 def parsed(text: str) -> dict[str, Any] | None:
     """Return a server's answer, or None if it does not match the schema."""
     try:

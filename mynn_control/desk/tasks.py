@@ -7,7 +7,6 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 
 from mynn.outline import Lesson
 from mynn.tasks import Record
@@ -19,7 +18,6 @@ from mynn_control.render import for_templates, render
 from mynn_control.translation import _
 
 LAST = 90  # minutes of the curves
-read = lru_cache(maxsize=200)(parsed)  # each change on any Pi redraws the page
 
 
 class History:
@@ -60,7 +58,7 @@ def live(answers: Answers, lessons: Mapping[str, Lesson]) -> dict[Seat, Marks]:
     """Return the marks of the students whose notebook servers answer, in the lessons' tasks."""
     known = {task for lesson in lessons.values() for task in lesson.tasks}
     texts = {(pi, student): text for pi, of in answers.shown("class").items() for student, text in of.items()}
-    found = {seat: read(text) for seat, text in texts.items() if answers.pis[seat[0]]["lost"] == ""}
+    found = {seat: parsed(text) for seat, text in texts.items() if answers.pis[seat[0]]["lost"] == ""}
     marks = {seat: answer["tasks"] for seat, answer in found.items() if answer}
     return {seat: {task: right for task, right in of.items() if task in known} for seat, of in marks.items()}
 
