@@ -33,13 +33,13 @@ def skip_one_student(pi: Pi) -> None:
 
 
 def test_only_their_own_passwords_are_accepted(pi: Pi) -> None:
-    """Each student's server refuses the passwords of other students."""
-    for student, about in pi.settings.students.items():
-        stranger = NotebookServer(about["url"], pi.settings.authority)
-        for other in pi.settings.passwords.keys() - {student}:
-            accepted = stranger.sign_in(pi.settings.passwords[other])
-            assert not accepted, f"The server of {student} accepts the password of {other}."
-            assert stranger.ask("GET", "/api/contents").status_code == 403, f"Anybody can see the files of {student}."
+    """Each student's server refuses a neighbour's password: all others' would take minutes with thirty students."""
+    students = list(pi.settings.students)
+    for student, other in zip(students, [*students[1:], students[0]], strict=True):
+        stranger = NotebookServer(pi.settings.students[student]["url"], pi.settings.authority)
+        accepted = stranger.sign_in(pi.settings.passwords[other])
+        assert not accepted, f"The server of {student} accepts the password of {other}."
+        assert stranger.ask("GET", "/api/contents").status_code == 403, f"Anybody can see the files of {student}."
 
 
 def test_programs_are_isolated_from_other_students(pi: Pi) -> None:
