@@ -8,7 +8,7 @@ from typing import Any
 
 NAME = r"\w[\w .,()'+-]{0,149}"  # a notebook's, without .ipynb: no hidden file
 NOTEBOOK = re.compile(rf"([a-z]{{2}}/)?{NAME}\.ipynb")  # in the folder of a language, or in none
-LARGEST = 20_000_000  # bytes of a file that is read
+LARGEST = 4_000_000  # bytes of a file that is read: this needs 30 MB of a Pi's memory; 20 MB would need 140
 LARGEST_OUTPUT, LARGEST_ANSWER = 200_000, 900_000  # characters; a line to the desk has at most a million
 LEFT_OUT = {"left_out": True}  # in place of an output; the desk says so in the class's language
 KEPT = ("cell_type", "source", "outputs", "execution_count")

@@ -21,10 +21,11 @@ from mynn_control.desk.runs import PROJECT
 from mynn_control.desk.work import collected as collections
 from mynn_control.desk.work import when
 from mynn_control.render import render
-from mynn_control.translation import _, language
+from mynn_control.translation import N_, _, language
 from mynn_server.linux import read_regular
 from mynn_server.look import LARGEST, NAME, NOTEBOOK, shortened
 
+NOT_GIVEN = N_("The Pi does not give this notebook now: it does not answer, or the notebook has more than 4 MB.")
 NamesAt = Callable[[float], Mapping[Seat, str]]  # time → pupils' names by seat
 
 
@@ -152,10 +153,10 @@ def notebook(look: Look, monitor: Monitor | None, renderer: Renderer, work: Path
         text, date = collected(work, pi, student, file)
         was = names_at(when(date)).get(look.seat)
         if text and was in (None, look.names.get(look.seat)):
-            note = _("The Pi does not give this notebook now. This is how it was collected on {day}.")
-            note = note.format(day=day(when(date)))
+            note = _("This is how it was collected on {day}.").format(day=day(when(date)))
         else:
-            text, note = "[]", _("The Pi does not give this notebook now, and it was not collected before.")
+            text, note = "[]", _("It was not collected before.")
+        note = f"{_(NOT_GIVEN)} {note}"
     left_out = _("This output is too large to be shown here.")
     damaged = _("This notebook cannot be shown: it is damaged, or takes too long.")
     return renderer.html(text, language(), note, left_out) or renderer.html("[]", language(), damaged, "") or damaged

@@ -48,7 +48,7 @@ def notebook(hostile: str) -> str:
     """Return a pupil's notebook, whose outputs and text are hostile."""
     kinds = ("text/html", "text/markdown", "image/svg+xml", "application/javascript", "text/latex", "image/png")
     outputs = [data(kind, hostile) for kind in kinds] + [data("image/png", "A" * 300_000)]
-    outputs += [{"output_type": "stream", "name": "stdout", "text": "again\n" * size} for size in (10, 1_000_000)]
+    outputs += [{"output_type": "stream", "name": "stdout", "text": "again\n" * size} for size in (10, 500_000)]
     outputs += [{"output_type": "error", "ename": hostile, "evalue": "", "traceback": [hostile]}]
     code: dict[str, Any] = {"cell_type": "code", "metadata": {}, "execution_count": 1}
     cells = [code | {"source": f"fours = 4\n{hostile}", "outputs": outputs}]
