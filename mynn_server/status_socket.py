@@ -98,9 +98,10 @@ def quiet_minutes(kernel: Any) -> int:
 
 
 def tasks_of(path: Path) -> dict[str, Any]:
-    """Return whether each attempted task is right, and when the answers last changed, in seconds since 1970."""
-    rights = {name: answer.right for name, answer in progress(path).tasks.items()}
-    return {"tasks": rights, "answered": max(0, changed(path) // 10**9)}
+    """Return whether each attempted task is right, what was typed, and when, in seconds since 1970."""
+    answers = progress(path).tasks
+    rights, typed = ({name: getattr(one, part) for name, one in answers.items()} for part in ("right", "typed"))
+    return {"tasks": rights, "typed": typed, "answered": max(0, changed(path) // 10**9)}
 
 
 def talk_of(folder: Path) -> dict[str, Any]:

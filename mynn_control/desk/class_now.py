@@ -16,7 +16,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.linux import SHORT
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from ansible_collections.mynn.pi.plugins.module_utils.text import printable
 from mynn.outline import Lesson
-from mynn.tasks import MOST, NAME
+from mynn.tasks import MOST, NAME, TYPED
 from mynn_control.desk.database import Seat
 from mynn_control.desk.monitor import NOT_SET_UP, STRANGE_KEY, Answers
 from mynn_control.render import render
@@ -47,6 +47,7 @@ ANSWER = CLOSED | of(
         "free": MEGABYTES,
         "total": {**MEGABYTES, "minimum": 1},
         "tasks": by_name(rf"^{NAME}\Z", YES_OR_NO, MOST),
+        "typed": by_name(rf"^{NAME}\Z", {"type": "string", "pattern": rf"^{TYPED.pattern}\Z"}, MOST),
         "answered": COUNT,
         "read": COUNT,  # number of the last line that the pupil read
         "asked": COUNT,  # number of an open call for help; 0: none

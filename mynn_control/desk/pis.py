@@ -21,7 +21,7 @@ from mynn_control.render import for_templates, render
 from mynn_control.results import FAILS, HOLDS, NOT_ASKED, Check, PiResult, result_of
 from mynn_control.translation import _, in_figures
 
-Marks = Mapping[str, bool]  # task → whether it is right
+Live = Mapping[Seat, Mapping[str, Answer]]  # answers of now by seat: task → answer
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Pupil:
     student: str  # the account; empty if the Pi has only one
     name: str  # of the pupil; empty if not given
     record: Record
-    live: bool = False  # whether its marks are of now
+    live: bool = False  # whether its answers are of now
     heard: float = 0  # time of the Pi's last report
 
 
@@ -56,13 +56,13 @@ class Row:
         several = len(self.students) > 1
         return [(name if several else "", url) for name, url in self.students.items()]
 
-    def pupils(self, names: Mapping[Seat, str], live: Mapping[Seat, Marks]) -> list[Pupil]:
-        """Return the known progress of each student. names: pupils' names by seat. live: marks of now by seat."""
+    def pupils(self, names: Mapping[Seat, str], live: Live) -> list[Pupil]:
+        """Return the known progress of each student. names: pupils' names by seat. live: their answers of now."""
         records, several, made = self.state.get("records", {}), len(self.students) > 1, []
         for student in self.students:
             seat, record = (self.pi, student), parse(records.get(student, "")) or Record()
             if student in records or seat in live:
-                record, account = with_marks(record, live.get(seat)), student if several else ""
+                record, account = replace(record, tasks=dict(live.get(seat, record.tasks))), student if several else ""
                 made.append(Pupil(self.pi, account, names.get(seat, ""), record, seat in live, self.heard))
         return made
 
@@ -90,14 +90,6 @@ class Row:
     def ready(self) -> bool:
         """Whether it answered, and has no grave fault or failed check."""
         return bool(self.state) and not (self.lost or self.grave or self.failing)
-
-
-def with_marks(record: Record, marks: Marks | None) -> Record:
-    """Return the record with these marks, if any. A reported answer stays with a mark that is still the same."""
-    if marks is None:
-        return record
-    same = {task: one for task, one in record.tasks.items() if marks.get(task) is one.right}
-    return replace(record, tasks={task: Answer(right, "") for task, right in marks.items()} | same)
 
 
 def rows(kept: Mapping[str, dict[str, Any]], pis: Mapping[str, Mapping[str, str]]) -> list[Row]:

@@ -7,13 +7,14 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from mynn.outline import Lesson
-from mynn.tasks import Record
+from mynn.tasks import Answer, Record
 from mynn_control.desk.class_now import parsed
 from mynn_control.desk.database import Seat
 from mynn_control.desk.monitor import Answers
-from mynn_control.desk.pis import Marks, Pupil
+from mynn_control.desk.pis import Live, Pupil
 from mynn_control.render import for_templates, render
 from mynn_control.translation import _
 
@@ -24,7 +25,7 @@ class History:
     """How many pupils had each task right, by minute, while the desk runs: in memory only."""
 
     def __init__(self) -> None:
-        self._marks: dict[Seat, Marks] = {}  # as last answered: they stay when a Pi is lost
+        self._marks: dict[Seat, Mapping[str, bool]] = {}  # as last answered: they stay when a Pi is lost
         self._answered: dict[str, int] = {}  # task → minute in which somebody's mark last changed
         self._rights: dict[int, Counter[str]] = {}  # minute → task → pupils who then had it right
 
@@ -54,13 +55,16 @@ class History:
         }
 
 
-def live(answers: Answers, lessons: Mapping[str, Lesson]) -> dict[Seat, Marks]:
-    """Return the marks of the students whose notebook servers answer, in the lessons' tasks."""
+def live(answers: Answers, lessons: Mapping[str, Lesson]) -> Live:
+    """Return the answers of the students whose notebook servers answer, to the lessons' tasks."""
     known = {task for lesson in lessons.values() for task in lesson.tasks}
     texts = {(pi, student): text for pi, of in answers.shown("class").items() for student, text in of.items()}
     found = {seat: parsed(text) for seat, text in texts.items() if answers.pis[seat[0]]["lost"] == ""}
-    marks = {seat: answer["tasks"] for seat, answer in found.items() if answer}
-    return {seat: {task: right for task, right in of.items() if task in known} for seat, of in marks.items()}
+    return {seat: _answers(said, known) for seat, said in found.items() if said}
+
+
+def _answers(said: Mapping[str, Any], known: set[str]) -> dict[str, Answer]:
+    return {task: Answer(right, said["typed"].get(task, "")) for task, right in said["tasks"].items() if task in known}
 
 
 def draw(pupils: Sequence[Pupil], lessons: Mapping[str, Lesson], heard: float, history: History) -> str:

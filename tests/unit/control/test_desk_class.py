@@ -30,7 +30,7 @@ def program(path: str = "part2_mnist_data_set.ipynb", **more: Any) -> dict[str, 
 
 
 def said(*programs: dict[str, Any], free: Any = 200, total: Any = 427, **more: Any) -> str:
-    talk = {"read": 0, "asked": 0, "about": ""}
+    talk = {"read": 0, "asked": 0, "about": "", "typed": {}}
     return json.dumps({"running": programs, "free": free, "total": total, "tasks": {}, "answered": 0} | talk | more)
 
 

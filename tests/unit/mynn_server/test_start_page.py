@@ -91,14 +91,14 @@ def test_another_account_is_told_nothing(server: Server) -> None:
 def test_the_teacher_is_told_which_tasks_are_right_and_since_when(tmp_path: Path) -> None:
     """The file is read again when it has changed; it may be anything."""
     path = tmp_path / tasks.FILE
-    assert tasks_of(path) == {"tasks": {}, "answered": 0}
+    assert tasks_of(path) == {"tasks": {}, "typed": {}, "answered": 0}
     for right, when in ((False, 100), (True, 200)):
         path.write_text(tasks.Record(tasks={"fours": tasks.Answer(right, "counts[4]")}).text())
         os.utime(path, (when, when))
-        assert tasks_of(path) == {"tasks": {"fours": right}, "answered": when}
+        assert tasks_of(path) == {"tasks": {"fours": right}, "typed": {"fours": "counts[4]"}, "answered": when}
     path.write_text("[")
     os.utime(path, (-5, -5))
-    assert tasks_of(path) == {"tasks": {}, "answered": 0}
+    assert tasks_of(path) == {"tasks": {}, "typed": {}, "answered": 0}
 
 
 def test_the_teacher_is_told_when_a_lesson_was_opened(server: Server) -> None:
