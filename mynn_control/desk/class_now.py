@@ -69,7 +69,7 @@ class Line:
     marks: str = ""
     task: str = ""
     minutes: str = ""
-    notebook: str = ""  # its name, for a link to it; empty if it is in a folder
+    notebook: str = ""  # its name, for a link to it; empty if it is in a folder of the pupil's own
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,12 @@ def at_hand(answer: Mapping[str, Any] | None, lessons: Mapping[str, Lesson]) -> 
     last = sorted(answer["running"], key=lambda program: program["began"], reverse=True)
     paths = [answer["about"]] if answer["asked"] else [program["path"] for program in last]
     name = next((stem for path in paths if (stem := PurePosixPath(path).stem) in lessons), "")
-    tasks = lessons[name].tasks if name else ()
-    return name, next((task for task in tasks if not answer["tasks"].get(task)), "")
+    return name, next_task(lessons[name], answer["tasks"]) if name else ""
+
+
+def next_task(lesson: Lesson, tried: Mapping[str, bool]) -> str:
+    """Return a lesson's first task that is not right; empty if there is none left."""
+    return next((task for task in lesson.tasks if not tried.get(task)), "")
 
 
 def call(text: str | None, lessons: Mapping[str, Lesson], minutes: int) -> str:
@@ -220,5 +224,5 @@ def line_of(program: Mapping[str, Any], answer: Mapping[str, Any], lessons: Mapp
     if minutes > LONGEST:
         return Line(lesson.title, True, notebook=notebook)
     marks = "".join(MARKS[tried.get(task)] for task in lesson.tasks)
-    now = next((task for task in lesson.tasks if not tried.get(task)), "")
-    return Line(lesson.title, True, marks, now, _("{minutes} min").format(minutes=minutes), notebook)
+    now = _("{minutes} min").format(minutes=minutes)
+    return Line(lesson.title, True, marks, next_task(lesson, tried), now, notebook)

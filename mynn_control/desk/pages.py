@@ -98,7 +98,7 @@ class Desk:
         self._load_language()
         self.run = self._cut_off()  # the last run, until the teacher closes its report
         self.table = ""  # tasks as CSV
-        self.pupils: list[Pupil] = []  # with their records, as last reported
+        self.pupils: list[Pupil] = []  # with their records, live where a Pi answers
         self.renderer = Renderer()
         self.versions: Counter[str] = Counter()  # tab → number of changes
         self._pages: dict[str, str] = {}  # tab → HTML
