@@ -72,7 +72,13 @@ def make_disk(root: Path, image: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def card(tmp_path: Path) -> Card:
+def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Card:
+    """A card, in a network that does not change: this computer's does, with the virtual Pis of other tests."""
+    program = tmp_path / "bin/hostname"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 192.0.2.7\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     return Card(tmp_path / "card")
 
 
