@@ -6,6 +6,8 @@ PYTHON ?= $(shell for python in /usr/bin/python3 python3 python3.14 python3.13 p
 # Number of virtual Pis in the demo, and their Debian: trixie (13) or bookworm (12).
 FLEET ?= 1
 SUITE ?= trixie
+# Number of students who share each of them. Several share a Pi with 4 GB, one has a Pi Zero's memory.
+STUDENTS ?= 1
 # Their system: debian, or raspios, like a card from Raspberry Pi Imager. (Not ?=: some environments set OS.)
 OS = debian
 # Their kind: container, vm (a virtual machine), or auto (vm if containers are not possible).
@@ -63,10 +65,10 @@ export PYTHON_WANTED
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-# Ports for up to ten students per Pi, and for the cluster's worker.
-PORTS = $(shell seq -s , 8888 8897),8785
-demo: .venv/ready compiler  ## Start virtual Pis, provision and verify them (FLEET=3, SUITE=bookworm, KIND=vm, OS=raspios)
-	$(call stage,Start virtual Pis,$(VIRTUAL) up --fleet $(FLEET) --suite $(SUITE) --kind $(KIND) --os $(OS) --publish $(PORTS))
+# Ports for at least ten students per Pi, and for the cluster's worker.
+PORTS = $(shell seq -s , 8888 $$((8887 + ($(STUDENTS) > 10 ? $(STUDENTS) : 10)))),8785
+demo: .venv/ready compiler  ## Start virtual Pis, provision and verify them (FLEET=3, STUDENTS=30, SUITE=bookworm, KIND=vm, OS=raspios)
+	$(call stage,Start virtual Pis,$(VIRTUAL) up --fleet $(FLEET) --suite $(SUITE) --kind $(KIND) --os $(OS) --students $(STUDENTS) --publish $(PORTS))
 	$(call stage,Run playbooks/site.yml,ansible-playbook -i $(DEMO) playbooks/site.yml)
 	$(call stage,Run playbooks/verify.yml,ansible-playbook -i $(DEMO) playbooks/verify.yml)
 	@ansible-playbook -i $(DEMO) playbooks/demo.yml

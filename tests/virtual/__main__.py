@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         default="debian",
         help="debian (the default) or raspios, as Raspberry Pi Imager writes it",
     )
+    up.add_argument("--students", type=int, default=1, metavar="N", help="how many share each Pi, of 4 GB (default: 1)")
     up.add_argument("--publish", type=ports, default="8888", help="ports to publish at each Pi's address")
     commands.add_parser("down", parents=[every], help="remove the fleet")
     board = commands.add_parser("board", help="an emulated Pi that boots an SD card image")
@@ -71,7 +72,8 @@ def do_fleet(options: argparse.Namespace) -> None:
     """Run a command of the fleet."""
     if options.command == "up":
         fleet = Fleet(options.state)
-        fleet.up(options.fleet, suite=options.suite, publish=options.publish, system=options.os, kind=options.kind)
+        choices = {"suite": options.suite, "system": options.os, "kind": options.kind, "students": options.students}
+        fleet.up(options.fleet, publish=options.publish, **choices)
     else:
         Fleet(options.state).down()
         prune = shlex.join([*SUDO, "podman", "image", "prune", "--all", f"--filter=label={LABEL}.root"])

@@ -8,7 +8,7 @@ from .podman import LABEL, POWERS, podman
 from .shell import VirtualError
 from .state import SSH_PORT, State, address_at
 
-MEMORY = "427m"  # as Linux sees it on a Pi Zero
+MEMORY, SHARED_MEMORY = "427m", "4g"  # as Linux sees it on a Pi Zero; of a Pi 4 that students share
 # Podman mounts a host name, which no program could replace, and small file systems in memory, which a Pi has not.
 # An empty machine-id becomes the container's, and each start has its own boot_id, as the reboot module expects. Systemd
 # hands services their credentials through shared mounts.
@@ -41,6 +41,7 @@ class Container(Member):
 
     def start(self) -> None:
         """Start the container, with its existing disk or a fresh one. Does not wait for the boot."""
+        memory = MEMORY if self.settings.students == 1 else SHARED_MEMORY
         credentials = self.folder / "credentials"
         credentials.mkdir(exist_ok=True)
         (credentials / "tmpfiles.extra").write_text(self.identity())
@@ -53,7 +54,7 @@ class Container(Member):
         mac = f"02:00:00:00:00:{self.number:02x}"
         podman(
             *["run", "--detach", f"--name={self.container}", f"--label={LABEL}={self.state.prefix}"],
-            *["--systemd=always", f"--memory={MEMORY}", f"--memory-swap={MEMORY}", *POWERS],
+            *["--systemd=always", f"--memory={memory}", f"--memory-swap={memory}", *POWERS],
             # A reboot ends a container with the exit code 129. The limit is for one that cannot boot.
             *["--restart=on-failure:100", "--hostname=raspberrypi", "--no-hosts", "--dns=none"],
             *[f"--network={self.state.prefix}:ip={_inner_block(self.settings.address)}{self.number},mac={mac}", *ports],

@@ -42,6 +42,7 @@ class Fleet:
         system: str = "debian",
         base: str = "",
         kind: str = "container",
+        students: int = 1,
     ) -> None:
         """Start ``size`` Pis, or what is missing of them, and wait until each accepts an SSH login.
 
@@ -54,7 +55,7 @@ class Fleet:
             raise VirtualError(f"Raspberry Pi OS is available as trixie only, not as {suite}.")
         new = self.state.load("fleet", Settings) is None
         try:
-            self._up(size, Settings(suite, self.address, list(publish), system, base, kind))
+            self._up(size, Settings(suite, self.address, list(publish), system, base, kind, students=students))
         except VirtualError:
             if new:
                 self.down()
@@ -74,7 +75,7 @@ class Fleet:
         members = self.members
         self.state.known_hosts.write_text("".join(member.known_host() for member in members))
         addresses = {member.name: member.address for member in members}
-        self.state.write_inventory(addresses, members[0].inventory_settings)
+        self.state.write_inventory(addresses, members[0].inventory_settings, settings.students)
         self._switch_on(members)
         say(
             f"{len(members)} virtual {'Pi' if len(members) == 1 else 'Pis'} of {settings.os} {settings.suite}, "
@@ -89,7 +90,7 @@ class Fleet:
         ensure_packages(wanted.kind)
         if present is None:
             return replace(wanted, address=wanted.address or free_block(wanted.kind))
-        for name in ("kind", "suite", "os", "publish"):
+        for name in ("kind", "suite", "os", "students", "publish"):
             before, after = getattr(present, name), getattr(wanted, name)
             if before != after:
                 raise VirtualError(

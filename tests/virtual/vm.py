@@ -63,7 +63,7 @@ class Vm(Emulated, Member):
         say(f"{self.name}: with {'KVM' if fast else 'plain emulation'}")
         return [
             *[*_MACHINE, *_PROCESSOR, "-accel", "kvm" if fast else "tcg,thread=multi"],
-            *["-smp", str(_PROCESSORS), "-m", "512"],
+            *["-smp", str(_PROCESSORS), "-m", "512" if self.settings.students == 1 else "4096"],
             *["-kernel", str(kernel)],
             *["-append", "console=ttyS0 root=/dev/nvme0n1 rw quiet net.ifnames=0"],
             # Relative to QEMU's working directory, so that no path needs quoting. A write is acknowledged once the
