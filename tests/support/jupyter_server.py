@@ -71,7 +71,7 @@ def render_template(name: str, **settings: Any) -> str:
     environment = jinja2.Environment(loader=loader, trim_blocks=True, keep_trailing_newline=True)
     environment.filters["bool"] = bool
     usual: dict[str, Any] = {"jupyter_https": False, "jupyter_cull_seconds": 3600, "__jupyter_several": False}
-    usual |= {"language": "en"}
+    usual |= {"language": "en", "jupyter_memory_percent": 70}
     return environment.get_template(f"{name}.j2").render(usual | {"__jupyter_user": "student"} | settings)
 
 
