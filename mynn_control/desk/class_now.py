@@ -69,7 +69,7 @@ class Line:
     marks: str = ""
     task: str = ""
     minutes: str = ""
-    notebook: str = ""  # its name, for a link to it; empty if it is in a folder of the pupil's own
+    notebook: str = ""  # its name, for a link to it; empty if the pupil keeps it in another folder
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def at_hand(answer: Mapping[str, Any] | None, lessons: Mapping[str, Lesson]) -> 
 
 
 def next_task(lesson: Lesson, tried: Mapping[str, bool]) -> str:
-    """Return a lesson's first task that is not right; empty if there is none left."""
+    """Return the name of a lesson's first task that is not right yet; empty if all are right."""
     return next((task for task in lesson.tasks if not tried.get(task)), "")
 
 
@@ -224,5 +224,5 @@ def line_of(program: Mapping[str, Any], answer: Mapping[str, Any], lessons: Mapp
     if minutes > LONGEST:
         return Line(lesson.title, True, notebook=notebook)
     marks = "".join(MARKS[tried.get(task)] for task in lesson.tasks)
-    now = _("{minutes} min").format(minutes=minutes)
-    return Line(lesson.title, True, marks, next_task(lesson, tried), now, notebook)
+    lasted = _("{minutes} min").format(minutes=minutes)
+    return Line(lesson.title, True, marks, next_task(lesson, tried), lasted, notebook)

@@ -30,7 +30,7 @@ print(json.dumps([getpass.getuser(), os.getcwd(), sorted(set(done))]))
 def skip_one_student(pi: Pi) -> None:
     """Skip a Pi with one student, who is covered by the tests of the notebook server."""
     if len(pi.settings.students) == 1:
-        pytest.skip("It has one student.")
+        pytest.skip("It has one student; the setting students can list several.")
 
 
 def test_only_their_own_passwords_are_accepted(pi: Pi) -> None:

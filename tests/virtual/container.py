@@ -8,7 +8,7 @@ from .podman import LABEL, POWERS, podman
 from .shell import VirtualError
 from .state import SSH_PORT, State, address_at
 
-MEMORY, SHARED_MEMORY = "427m", "4g"  # as Linux sees it on a Pi Zero; of a Pi 4 that students share
+MEMORY, SHARED_MEMORY = "427m", "4g"  # as Linux sees it on a Pi Zero; that of a Pi 4, which students share
 # Podman mounts a host name, which no program could replace, and small file systems in memory, which a Pi has not.
 # An empty machine-id becomes the container's, and each start has its own boot_id, as the reboot module expects. Systemd
 # hands services their credentials through shared mounts.

@@ -1,5 +1,6 @@
 """The virtual Pis of one state folder: start them, look at them, hurt them, and remove them."""
 
+import json
 import shutil
 import time
 from collections.abc import Iterable, Sequence
@@ -75,7 +76,9 @@ class Fleet:
         members = self.members
         self.state.known_hosts.write_text("".join(member.known_host() for member in members))
         addresses = {member.name: member.address for member in members}
-        self.state.write_inventory(addresses, members[0].inventory_settings, settings.students)
+        seats = [f"seat{number:02}" for number in range(1, settings.students + 1)]
+        students = f" students='{json.dumps(seats)}'" if len(seats) > 1 else ""
+        self.state.write_inventory(addresses, members[0].inventory_settings + students)
         self._switch_on(members)
         say(
             f"{len(members)} virtual {'Pi' if len(members) == 1 else 'Pis'} of {settings.os} {settings.suite}, "

@@ -27,10 +27,10 @@ Stored = TypeVar("Stored")
 class Settings:
     """The settings of a fleet.
 
-    ``address`` is the start of its address block, such as 127.77.0.0; Pi N has the Nth address. ``students`` share each
-    Pi, which then has the memory of a Pi 4 (4 GB) instead of a Pi Zero. ``publish`` lists the
+    ``address`` is the start of its address block, such as 127.77.0.0; Pi N has the Nth address. ``publish`` lists the
     guest's ports that are reachable there, under the same numbers. ``os`` is debian or raspios. ``root`` is what the
-    Pis' disks start from: a podman image, or a virtual machine's folder in the cache.
+    Pis' disks start from: a podman image, or a virtual machine's folder in the cache. ``students`` is how many share
+    each Pi: one has the memory of a Pi Zero, several that of a Pi 4 (4 GB).
 
     Containers only: ``base`` is the image of a saved disk to start from instead.
     """
@@ -101,7 +101,7 @@ class State:
         """Create the SSH key."""
         make_key(self.key, self.prefix)
 
-    def write_inventory(self, addresses: Mapping[str, str], settings: str = "", students: int = 1) -> None:
+    def write_inventory(self, addresses: Mapping[str, str], settings: str = "") -> None:
         """Write the Ansible inventory. ``addresses`` are by name; ``settings`` are added to each line."""
         lines = ["# Written by `python3 -m tests.virtual`; `down` removes it.", "[pis]"]
         lines += [f"{name} ansible_host={address} {settings}".rstrip() for name, address in addresses.items()]
@@ -113,8 +113,6 @@ class State:
             f"ansible_ssh_private_key_file={self.key}",
             f"ansible_ssh_common_args={shlex.join(ssh_options(self))!r}",
         ]
-        if students > 1:
-            lines.append(f"students={[f'seat{number:02}' for number in range(1, students + 1)]}")
         self.inventory.write_text("\n".join(lines) + "\n")
 
     def remove(self, *names: str) -> None:
