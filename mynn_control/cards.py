@@ -136,7 +136,7 @@ def files_of(name: str, settings: Settings, certificates: Path) -> tuple[dict[st
     }
     text = f"# Written by `make cards` for {name}. The Pi applies it once.\n\n{tomli_w.dumps(given)}"
     content = text.replace("\n", "\r\n").encode()  # line ends for Notepad
-    preseed = Preseed(content, certificates)
+    preseed = Preseed(content, certificates, students=settings["mynn"].get("passwords", ()))
     return {NAME: content, **preseed.files}, preseed.mistakes + preseed.notes
 
 

@@ -5,7 +5,8 @@ is untrusted: every text in it is one line, and has a closed pattern or a larges
 setting: Imager lets some through, and a Pi without Wi-Fi could not be reached. Our own table adds to Imager's format
 (version 1):
 
-    [mynn]                    password, of the notebooks
+    [mynn]                    password, of the notebooks (if several students share the Pi: of all)
+    [mynn.passwords]          of several students, each one's, by name
     [[mynn.wlan]]             more Wi-Fi networks, with the settings of [wlan]
 
 Every network may also ask for a user name: WPA2- and WPA3-Enterprise, 802.1X. These settings are named as in Android's
@@ -97,11 +98,13 @@ class Preseed:
 
     refused: whether nothing in the file could be read.
     beside: the folder with the certificates that the file names. files: certificate's name → contents.
-    taken: the names of existing accounts and groups.
+    taken: the names of existing accounts and groups. students: if several share the Pi, their names.
     """
 
-    def __init__(self, content: bytes, beside: Path, taken: Collection[str] = ()) -> None:
-        self.beside, self.taken = beside, taken
+    def __init__(
+        self, content: bytes, beside: Path, taken: Collection[str] = (), students: Collection[str] = ()
+    ) -> None:
+        self.beside, self.taken, self.students = beside, taken, students
         self.mistakes: list[str] = []
         self.notes: list[str] = []
         self.files: dict[str, bytes] = {}
@@ -113,7 +116,7 @@ class Preseed:
         entries.pop("debug", None)
         self.tables = {name: Table(self, f"[{name}]", value) for name, value in entries.items()}
         settings = self._account() | {"wifi": self._wifi()} | self._others()
-        self.settings: dict[str, Any] = {key: value for key, value in settings.items() if value not in (None, "", [])}
+        self.settings: dict[str, Any] = {key: value for key, value in settings.items() if value not in (None, "", [], {})}
         left = [
             f"{table.name} {key}" for table in self.tables.values() for key, value in table.entries.items() if value
         ]
@@ -149,8 +152,10 @@ class Preseed:
         return self.tables.setdefault(name, Table(self, f"[{name}]", {}))
 
     def _others(self) -> dict[str, Any]:
-        """Return host name, time zone, keyboard layout and the notebooks' password."""
-        system, locale = self._table("system"), self._table("locale")
+        """Return host name, time zone, keyboard layout and the notebooks' passwords."""
+        system, locale, ours = self._table("system"), self._table("locale"), self._table("mynn")
+        own = self.tables["[mynn.passwords]"] = Table(self, "[mynn.passwords]", ours.entries.pop("passwords", {}))
+        passwords = {name: own.take(name, str, *PASSWORD) for name in self.students}
         zone = locale.take("timezone")
         if zone is not None and not is_zone(zone):
             locale.wrong("timezone", f"there is no time zone {printable(zone)}. Write continent and city: Europe/Oslo")
@@ -160,7 +165,8 @@ class Preseed:
             "hostname": (system.take("hostname", str, HOST, sentence) or "").lower(),
             "timezone": zone,
             "keymap": locale.take("keymap", str, "[a-z]{2,8}", "a layout is a few small letters: gb, us or de."),
-            "password": self._table("mynn").take("password", str, *PASSWORD),
+            "password": ours.take("password", str, *PASSWORD),
+            "passwords": {name: password for name, password in passwords.items() if password},
         }
 
     def _account(self) -> dict[str, Any]:

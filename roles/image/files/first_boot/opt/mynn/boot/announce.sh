@@ -1,9 +1,9 @@
 #!/bin/sh
 # Write this-pi.txt, on the FAT partition that every computer can read: how to reach this Pi, and its SSH host key (also
 # shown on its screen). Run when the network has an address (dhcpcd.exit-hook), some minutes after the start
-# (mynn-announce.timer), after a password change (mynn-announce.path), and by first_boot.py. That passes the text for
-# the two passwords in MYNN_notebooks and MYNN_account. Otherwise the text is copied from the existing this-pi.txt, the
-# only file with the passwords in plain text.
+# (mynn-announce.timer), after a password change (mynn-announce.path), and by first_boot.py. That passes the texts for
+# passwords in MYNN_shown, one a line: whose, and the text. Otherwise a text is copied from the existing this-pi.txt,
+# the only file with the passwords in plain text.
 set -eu
 
 root=${MYNN_ROOT:-}
@@ -29,13 +29,15 @@ account=$(sed -n 's/^\([^:]*\):[^:]*:1000:.*/\1/p' "$root/etc/passwd")
 # Print the fingerprint of the current password's hash. $stamps holds the fingerprints of the hashes from first_boot.py.
 fingerprint() {
     case $1 in
-    notebooks) sha256sum <"$secret" ;;
+    notebooks*) sha256sum <"$secret${1#notebooks}" ;;
     account) sed -n "s/^$account:\([^:]*\):.*/\1/p" "$root/etc/shadow" | sha256sum ;;
     esac
 }
 
 # summary WHOSE LABEL: print the text for a password.
 summary() {
+    given=$(echo "${MYNN_shown:-}" | sed -n "s/^$1 //p")
+    if [ -n "$given" ]; then echo "$given" && return; fi
     found=$(fingerprint "$1" 2>/dev/null) || found=none
     if ! grep -qsx "$1 ${found%% *}" "$stamps"; then
         echo "was changed later, by site.yml (then it is on that computer, in dist/passwords) or by hand"
@@ -75,14 +77,15 @@ wifi() {
 left=$(cat "$root/boot/firmware/rpi-preseed-error.txt" 2>/dev/null | tr -d '\r')   # what first_boot.py left out
 name=$(cat "$root/etc/hostname")
 port=$(sed -n 's/^ExecStart=.* \([0-9]*\)$/\1/p' "$root/etc/systemd/system/jupyter.service" 2>/dev/null) || port=
-# If several students share the Pi, each has a socket; the first student has the lowest port.
-sockets=$(find "$root/etc/systemd/system" -name 'jupyter-*@*.socket' 2>/dev/null) || sockets=
-port=${port:-$(echo "$sockets" | sed -n 's/.*-\([0-9]*\)@.*/\1/p' | sort -n | head -n 1)}
+# If several students share the Pi, each has a socket; the first student has the lowest port. One a line: PORT NAME.
+sockets=$(find "$root/etc/systemd/system" -maxdepth 1 -name 'jupyter-*@*.socket' 2>/dev/null |
+    sed 's/.*-\([0-9]*\)@\(.*\)\.socket$/\1 \2/' | sort -n)
+port=${port:-${sockets%% *}}
 scheme=http
 if grep -qs '^c\.ServerApp\.certfile' "$jupyter/jupyter_server_config.py"; then scheme=https; fi
-at=:${port:-8888} what="Notebooks:" whose="for the students"
+at=:${port:-8888} what="Notebooks:" whose="password is for the students"
 if [ -n "$desk" ]; then
-    at="" what="The desk: " whose="the desk's"
+    at="" what="The desk: " whose="password is the desk's"
     if [ -e "$root/var/lib/mynn-desk/dist/ca/desk.pem" ]; then scheme=https; fi
 fi
 addresses=
@@ -95,8 +98,16 @@ addresses=${addresses# }
 if [ -z "$addresses" ]; then
     addresses=$(sed -n 's/^By address: *//p' "$file" 2>/dev/null | tr -d '\r') || addresses=
 fi
-notebooks=${MYNN_notebooks:-$(summary notebooks Password)}
-password=${MYNN_account:-$(summary account 'Account password')}
+notebooks=$(summary notebooks Password)
+passwords="Password:          $notebooks"
+if [ -n "$sockets" ]; then
+    whose="passwords are for the students"
+    passwords=$(echo "$sockets" | while read -r number student; do
+        password=$(summary "notebooks-$student" "$student: .*password")
+        printf '%-18s %s\n' "$student:" "$scheme://$name.local:$number  password: $password"
+    done)
+fi
+password=$(summary account 'Account password')
 
 # For comparison at the first SSH login.
 host_key=$(ssh-keygen -l -f "$root/etc/ssh/ssh_host_ed25519_key.pub" | cut -d ' ' -f 2) || host_key=
@@ -105,7 +116,7 @@ text="Name:              $name
 $what         $scheme://$name.local$at
 By address:        ${addresses:-not known yet; it is written here once the Pi is on a network}
 Wi-Fi:             $(wifi)
-Password:          $notebooks
+$passwords
 
 Account:           $account
 Account password:  $password
@@ -114,7 +125,7 @@ SSH host key:      ${host_key:-none yet} (ED25519)
 ${left:+
 $left
 }
-The first password is $whose; the account is for the teacher only.
+The first $whose; the account is for the teacher only.
 To change the name, Wi-Fi, time zone and passwords, edit rpi-preseed.toml beside this file.
 This file is written by the Pi."
 
@@ -131,7 +142,7 @@ write() {
     fi
 }
 # Passwords must be on the card before the file describes them: site.yml itself leaves that to the kernel (30 s).
-sync "$secret" "$root/etc/shadow" "${secret%/*}" "$root/etc" 2>/dev/null || true
+sync "$secret"* "$root/etc/shadow" "${secret%/*}" "$root/etc" 2>/dev/null || true
 write "$file" "$(printf '%s\n' "$text" | sed 's/$/\r/')"   # CR LF for Notepad
 # getty shows these files on the Pi's screen.
 [ -z "$host_key" ] || write "$root/etc/issue.d/mynn-pi-host-key.issue" "SSH host key: $host_key (ED25519)"

@@ -114,6 +114,11 @@ class Pi:
         owned = (("/etc/passwd", UID), ("/etc/group", self.account()[3]))
         return {entry[0] for path, own in owned for entry in self.table(path) if entry[2:3] != [own]}
 
+    def students(self) -> list[str]:
+        """Return the students' names if several share this Pi: each has a socket."""
+        sockets = self.path("/etc/systemd/system").glob("jupyter-*@*.socket")
+        return sorted(path.stem.partition("@")[2] for path in sockets)
+
     def run(self, *command: str, text: str = "", **environment: str) -> None:
         """Run a command. text: its standard input, which no process list shows."""
         subprocess.run(command, input=text, env={**os.environ, **environment}, text=True, check=True)
@@ -132,7 +137,7 @@ class Pi:
         if file.is_file():
             with file.open("rb") as opened:
                 content = opened.read(preseed.LARGEST + 1)  # one more than allowed, to detect a file that is too long
-        preset = preseed.Preseed(content, self.boot, taken=self.taken())
+        preset = preseed.Preseed(content, self.boot, taken=self.taken(), students=self.students())
         first = not self.passwords.exists()
         self.passwords.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         sync(self.path("/etc/machine-id"))  # systemd has just made it: the one in the image is empty
@@ -242,35 +247,42 @@ class Pi:
     def set_passwords(self, settings: dict[str, Any], first: bool) -> None:
         """Set the given passwords; at the first boot, generate the missing ones.
 
-        There are two, so that a child with the notebooks' password cannot administer the Pi. A generated password is
-        written to this-pi.txt before it is set; a given one is not, since the teacher knows it.
+        There are two, so that a child with the notebooks' password cannot administer the Pi; several students have one
+        each (notebooks-NAME). A generated password is written to this-pi.txt before it is set; a given one is not,
+        since the teacher knows it.
         """
-        hashed = settings.get("account_hash")
-        passwords = {"notebooks": settings.get("password"), "account": settings.get("account_password") or hashed}
-        shown = {f"MYNN_{whose}": "the one that you chose" for whose, password in passwords.items() if password}
+        hashed, students = settings.get("account_hash"), self.students()
+        given = settings.get("passwords") or dict.fromkeys(students, settings.get("password"))
+        passwords = {f"notebooks-{name}": given.get(name) for name in students}
+        passwords = passwords or {"notebooks": settings.get("password")}
+        passwords["account"] = settings.get("account_password") or hashed
+        shown = {whose: "the one that you chose" for whose, password in passwords.items() if password}
         for whose, password in passwords.items():
             if first and not password:
-                passwords[whose] = shown[f"MYNN_{whose}"] = new_password()
-        self.run("sh", str(Path(__file__).with_name("announce.sh")), MYNN_ROOT=str(self.root).rstrip("/"), **shown)
+                passwords[whose] = shown[whose] = new_password()
+        texts = "\n".join(map(" ".join, shown.items()))
+        script = Path(__file__).with_name("announce.sh")
+        self.run("sh", str(script), MYNN_ROOT=str(self.root).rstrip("/"), MYNN_shown=texts)
         if not shown:
             return
         stamp = self.passwords.read_text(encoding="ascii").splitlines() if self.passwords.exists() else []
         stamps = dict(line.split() for line in stamp)
-        if passwords["account"]:
+        if password := passwords.pop("account"):
             account = self.account()[0]
-            method = ["--encrypted"] if passwords["account"] == hashed else ["--crypt-method", "YESCRYPT"]
-            self.run_on_accounts("chpasswd", *method, text=f"{account}:{passwords['account']}\n")
+            method = ["--encrypted"] if password == hashed else ["--crypt-method", "YESCRYPT"]
+            self.run_on_accounts("chpasswd", *method, text=f"{account}:{password}\n")
             entry = next(entry for entry in self.table("/etc/shadow") if entry[0] == account)
             stamps["account"] = sha256(f"{entry[1]}\n".encode())
-        if passwords["notebooks"]:
-            file = self.path("/etc/mynn-desk/password" if self.is_desk else "/etc/jupyter/password")
+        for whose in filter(passwords.get, passwords):
+            name = f"password{whose.removeprefix('notebooks')}"
+            file = self.path("/etc/mynn-desk" if self.is_desk else "/etc/jupyter") / name
             file.parent.mkdir(mode=0o755, exist_ok=True)
             # site.yml may have put a certificate below the hash.
             certificate = file.read_text(encoding="utf-8").partition("\n")[2] if file.exists() else ""
-            text = f"{jupyter_hash(passwords['notebooks'])}\n{certificate}"
+            text = f"{jupyter_hash(passwords[whose])}\n{certificate}"
             write(file, text, 0o400)  # the mode tells the role jupyter who wrote the file: its own has 0600
-            stamps["notebooks"] = sha256(text.encode())
-        write(self.passwords, "".join(f"{whose} {stamps[whose]}\n" for whose in ("notebooks", "account")), 0o600)
+            stamps[whose] = sha256(text.encode())
+        write(self.passwords, "".join(f"{whose} {stamps[whose]}\n" for whose in sorted(stamps, reverse=True)), 0o600)
 
     def report(self, preset: preseed.Preseed) -> None:
         """List the settings that are not applied in a file beside them; remove that file if all are."""
