@@ -116,7 +116,9 @@ class Preseed:
         entries.pop("debug", None)
         self.tables = {name: Table(self, f"[{name}]", value) for name, value in entries.items()}
         settings = self._account() | {"wifi": self._wifi()} | self._others()
-        self.settings: dict[str, Any] = {key: value for key, value in settings.items() if value not in (None, "", [], {})}
+        self.settings: dict[str, Any] = {
+            key: value for key, value in settings.items() if value not in (None, "", [], {})
+        }
         left = [
             f"{table.name} {key}" for table in self.tables.values() for key, value in table.entries.items() if value
         ]

@@ -172,9 +172,9 @@ def school(tmp_path: Path, image: Path) -> Iterator[School]:
     school.close()
 
 
-def settings_of(disk: Path) -> dict[str, Any]:
-    """Return the settings on an image's or a card's boot partition, as the Pi reads them."""
-    found = Preseed(Image(disk).boot_read(NAME), Path("/nowhere"))
+def settings_of(disk: Path, *students: str) -> dict[str, Any]:
+    """Return the settings on an image's or a card's boot partition, as the Pi, with several students, reads them."""
+    found = Preseed(Image(disk).boot_read(NAME), Path("/nowhere"), students=students)
     assert found.mistakes + found.notes == []
     return found.settings
 
@@ -185,7 +185,9 @@ IEEE_ONLY = f"\ncountry=GB\nnetwork={{\n\tssid={b'IEEE'.hex()}\n\tpsk={IEEE}\n}}
 @pytest.mark.slow
 def test_three_pis_from_the_inventory_to_images(school: School, image: Path, tmp_path: Path) -> None:
     """With settings, playbook and labels. No secret is said or shown."""
-    school.write("inventory.ini", "[pis]\npi[01:02].local\npi03 ansible_host=192.168.1.52 board=4\n")
+    school.write(
+        "inventory.ini", '[pis]\npi[01:02].local\npi03 ansible_host=192.168.1.52 board=4 students=\'["a", "b"]\'\n'
+    )
     school.write("group_vars/pis.yml", yaml.safe_dump({"cards_wifi": WIFI, "cards_account_password": ODD}))
     for program in ("bmaptool", "cp", "mcopy"):
         school.instead_of(program, f'echo "{program} $*" >>"{tmp_path}/commands"; exec $REAL "$@"')
@@ -197,17 +199,18 @@ def test_three_pis_from_the_inventory_to_images(school: School, image: Path, tmp
     assert code == 0
 
     passwords = {path.name: path.read_text().strip() for path in (tmp_path / "passwords").iterdir()}
-    for name, password in passwords.items():
-        host = name.removesuffix(".local")
+    for host in ("pi01", "pi02", "pi03"):
+        own = {name: password for name, password in passwords.items() if name.startswith(host)}
         made = school.cards / f"{host}.img"
-        written = settings_of(made)
+        written = settings_of(made, "a", "b")
+        assert written.pop("passwords", {}) == {name[-1]: own[name] for name in own if host == "pi03"}
         assert written.pop("wifi").endswith(IEEE_ONLY)
         common = {"timezone": "Europe/London", "account_password": ODD, "ssh_keys": [KEY]}
-        assert written == common | {"hostname": host, "password": password}
+        assert written == common | {"hostname": host, "password": min(own.items())[1]}
         assert stat.S_IMODE(made.stat().st_mode) == 0o600
         subprocess.run(["bmaptool", "-q", "copy", "--bmap", f"{made}.bmap", made, "/dev/null"], check=True)
         content = made.read_bytes()  # no other Pi's password is left on it
-        assert [other for other in passwords.values() if other.encode() in content] == [password]
+        assert [other for other in passwords.values() if other.encode() in content] == [*own.values()]
     assert stat.S_IMODE(school.cards.stat().st_mode) == 0o700
     assert school.left() == {"done.txt", *(f"pi0{n}.img{end}" for n in (1, 2, 3) for end in ("", ".bmap"))}
     said += (tmp_path / "commands").read_text()

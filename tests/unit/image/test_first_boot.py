@@ -60,6 +60,37 @@ def test_a_card_gets_its_own_identity(card: Card) -> None:
     assert card.files() == before, "a second boot changes nothing"
 
 
+def test_each_of_several_students_gets_a_password_and_a_line(card: Card) -> None:
+    """Given ones are those of `make cards`; one for all is typed by hand."""
+    for socket in ("jupyter-8889@ada-l", "jupyter-8888@ben", "sockets.target.wants/jupyter-8888@ben"):
+        card.write(f"etc/systemd/system/{socket}.socket", "[Socket]\n")
+    card.boot('[system]\nhostname = "class"\n[mynn]\npassword = "of-image1"\n[mynn.passwords]\nada-l = "marigold7"\n')
+    assert opens_notebooks(card, "marigold7", "etc/jupyter/password-ada-l")
+    assert card.fact("ada-l") == "http://class.local:8889  password: the one that you chose"
+    address, _, password = card.fact("ben").rpartition(" ")
+    assert (address, card.fact("Notebooks")) == ("http://class.local:8888  password:", "http://class.local:8888")
+    assert re.fullmatch("[a-hjkmnp-z2-9]{10}", password)
+    assert opens_notebooks(card, password, "etc/jupyter/password-ben")
+    assert not (card.root / "etc/jupyter/password").exists()
+    assert card.error == ""
+    before = card.files()
+    card.boot()
+    card.announce()
+    assert card.files() == before
+    card.boot('[mynn.passwords]\nada-l = "short"\neve = "marigold7"\n"../x" = "marigold7"\n')
+    for line in ("ada-l: a password has 8 to 64", "eve: this Pi does not have", "../x: this Pi does not have"):
+        assert f"[mynn.passwords] {line}" in card.error
+    assert sorted(path.name for path in (card.root / "etc/jupyter").iterdir()) == ["password-ada-l", "password-ben"]
+    assert opens_notebooks(card, "marigold7", "etc/jupyter/password-ada-l")
+    assert card.fact("ben").endswith(f" {password}")
+    card.boot('[mynn]\npassword = "sunflower7"\n')
+    assert all(opens_notebooks(card, "sunflower7", f"etc/jupyter/password-{name}") for name in ("ada-l", "ben"))
+    card.write("etc/jupyter/password-ben", "argon2:written by site.yml\n")
+    card.announce()
+    assert card.fact("ben").startswith("http://class.local:8888  password: was changed later")
+    assert card.fact("ada-l").endswith("the one that you chose")
+
+
 def test_the_desks_card_says_how_to_open_the_desk(card: Card) -> None:
     (card.root / "etc/mynn-desk").mkdir()
     card.boot()

@@ -191,7 +191,7 @@ VALUES = st.one_of(
     st.booleans() | st.integers() | st.lists(st.text(TEXT, max_size=20), max_size=3),
 )
 KEYS = {name: [*tomllib.loads(IMAGER)[name]] for name in ("system", "user", "ssh", "wlan", "locale")}
-KEYS |= {"mynn": ["password"], "wlan": [*KEYS["wlan"], "ssid_hex", "key_mgmt", *preseed.ENTERPRISE]}
+KEYS |= {"mynn": ["password", "passwords"], "wlan": [*KEYS["wlan"], "ssid_hex", "key_mgmt", *preseed.ENTERPRISE]}
 TABLES = {name: st.fixed_dictionaries({}, optional=dict.fromkeys(keys, VALUES)) for name, keys in KEYS.items()}
 FILES = st.fixed_dictionaries({}, optional=TABLES).map(lambda tables: tomli_w.dumps(tables).encode())
 DAMAGED = st.tuples(st.integers(0, len(IMAGER)), st.integers(0, 40), st.text(max_size=5) | st.sampled_from('"[\0')).map(
