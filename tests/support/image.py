@@ -31,7 +31,7 @@ RASPBERRY = {
 # The sections of config.txt that apply to these Pis.
 FILTERS = ("all", "pi0", "pi0w", "pi1")
 SECRETS = [
-    *("etc/ssh/ssh_host_*", "etc/jupyter/password", "etc/mynn-desk/password", "etc/apt/apt.conf.d/99mmdebstrap"),
+    *("etc/ssh/ssh_host_*", "etc/jupyter/password*", "etc/mynn-desk/password", "etc/apt/apt.conf.d/99mmdebstrap"),
     *("var/lib/systemd/random-seed", "var/lib/systemd/credential.secret"),
     *(
         f"{home}/{name}"
