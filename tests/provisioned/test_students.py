@@ -1,6 +1,7 @@
 """Several students."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -64,3 +65,17 @@ def test_programs_are_isolated_from_other_students(pi: Pi) -> None:
         name, folder, done = json.loads(output.text)
         assert (name, folder) == (student, about["folder"]), f"A program of {student} runs as {name}, in {folder}."
         assert not done, f"A program of {student} can {', '.join(done)}."
+
+
+def test_nobodys_files_can_fill_the_disk(pi: Pi) -> None:
+    """The size of each student's files is limited."""
+    asked = pi.run(
+        {
+            "limited": "systemctl is-enabled mynn-disk-limits && findmnt -no FSTYPE -T /home | grep ext4",
+            "limits": 'repquota -u "$(findmnt -no TARGET -T /home)"',
+        }
+    )
+    if asked["limited"].status:
+        pytest.skip("Its disk is not ext4, or students_disk_percent is 0.")
+    limited = set(re.findall(r"^(\S+) +[+-]{2} +\d+ +\d+ +[1-9]", asked["limits"].text, re.M))
+    assert set(pi.settings.students) <= limited, f"There are no limits for all: {asked['limits'].text}"
