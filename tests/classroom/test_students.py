@@ -1,6 +1,7 @@
 """The next classes: several students on one Pi, over HTTPS. Each has a folder, a password and a server on demand."""
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -74,6 +75,13 @@ def test_a_server_runs_once_its_page_is_opened(classes: Classes) -> None:
     assert classes.running() == {"ada"}
     key = Path(str(classes.settings["jupyter_ca"]), "classroom-ca.key")
     assert key.stat().st_mode & 0o077 == 0
+
+
+def test_the_page_at_port_80_leads_to_a_sign_in_that_names_the_seat(classes: Classes) -> None:
+    page = NotebookServer(f"http://{classes.classroom.address}").ask("GET", "/").text
+    [url] = re.findall('<a href="(https://[^"]+)">ada<', page)
+    sign_in = NotebookServer(url, f"{classes.settings['jupyter_ca']}/classroom-ca.crt").ask("GET", "/login").text
+    assert '<strong id="pi">ada</strong> · pi-01' in sign_in
 
 
 def test_a_second_run_changes_nothing_and_stops_no_server(classes: Classes) -> None:

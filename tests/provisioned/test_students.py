@@ -47,6 +47,15 @@ def test_only_their_own_passwords_are_accepted(pi: Pi) -> None:
         list(pool.map(check, students, [*students[1:], students[0]]))
 
 
+def test_port_80_shows_the_seats(pi: Pi) -> None:
+    """One address for all: the page of the seats, at port 80, leads to each student's sign-in."""
+    if pi.run({"desk": "systemctl is-enabled mynn-desk.socket"})["desk"].text == "enabled":
+        pytest.skip("It is a desk's card, whose port 80 has the desk.")
+    page = NotebookServer(pi.settings.first["url"].replace("https:", "http:").rpartition(":")[0]).ask("GET", "/").text
+    missing = [name for name, about in pi.settings.students.items() if f':{about["port"]}">{name}<' not in page]
+    assert not missing, f"The page has no link to {', '.join(missing)}."
+
+
 def test_programs_are_isolated_from_other_students(pi: Pi) -> None:
     """Each student's programs run as that student, and have no access to other students' files and programs."""
     for student, about in pi.settings.students.items():
