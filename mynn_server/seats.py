@@ -35,10 +35,11 @@ PAGE = """<!DOCTYPE html>
 <title>%s</title>
 <link rel="icon" href="data:,">
 <style>%s
-  ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(6.5rem, 1fr)); gap: 0.75rem; padding: 0 }
+  ul { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(%dch, 100%%), 1fr)); gap: 0.75rem; padding: 0;
+    font-size: 1.25rem }
   li { display: grid; list-style: none }
   li a { min-height: 3rem; padding: 0.75rem 0.5rem; border: 1px solid var(--accent); border-radius: 0.9rem;
-    background: var(--card); font-size: 1.25rem; text-align: center; text-decoration: none; overflow-wrap: anywhere }
+    background: var(--card); text-align: center; text-decoration: none; overflow-wrap: anywhere }
 </style>
 <main>
 <h1>%s</h1>
@@ -66,9 +67,10 @@ def receive() -> bytes:
 def page(host: str, scheme: str, port: int, students: list[str]) -> str:
     """Return the page, whose links lead to the students' ports of the same host."""
     seats = [f'<li><a href="{scheme}://{host}:{at}">{student}</a>' for at, student in enumerate(students, port)]
-    heading, where = _("Which seat is yours?"), _("Its name is on your label.")
+    heading, where = _("Which one is yours?"), _("Its name is on your label.")
     style = Path(__file__).with_name("page").joinpath("page.css").read_text(encoding="utf-8")
-    return PAGE % (language(), heading, style, heading, where, "\n".join(seats))
+    room = max(map(len, students)) + 2
+    return PAGE % (language(), heading, style, room, heading, where, "\n".join(seats))
 
 
 def answer(head: bytes, scheme: str, port: int, students: list[str]) -> bytes:

@@ -46,7 +46,7 @@ class Shared:
     def fresh(self) -> Classroom:
         """Return fresh Pis, before the first run of site.yml."""
         self.fleet.down()
-        self.fleet.up(self.size, publish=(80, 8888, 8889, 8890, WORKER_PORT))
+        self.fleet.up(self.size, publish=(8888, 8889, 8890, WORKER_PORT))
         return Classroom(self.fleet)
 
     def provisioned(self) -> Classroom:
@@ -64,7 +64,7 @@ class Shared:
         template.fleet.container("pi-01").stop()
         disk = template.fleet.container("pi-01").save()
         template.fleet.start("pi-01")
-        self.fleet.up(self.size, publish=(80, 8888, 8889, 8890, WORKER_PORT), base=disk)
+        self.fleet.up(self.size, publish=(8888, 8889, 8890, WORKER_PORT), base=disk)
         return Classroom(self.fleet)
 
     def is_provisioned(self) -> bool:

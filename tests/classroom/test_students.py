@@ -78,8 +78,9 @@ def test_a_server_runs_once_its_page_is_opened(classes: Classes) -> None:
 
 
 def test_the_page_at_port_80_leads_to_a_sign_in_that_names_the_seat(classes: Classes) -> None:
-    page = NotebookServer(f"http://{classes.classroom.address}").ask("GET", "/").text
-    [url] = re.findall('<a href="(https://[^"]+)">ada<', page)
+    ask = f"asked = r.Request('http://localhost', headers={{'Host': '{classes.classroom.address}'}})"
+    code = f"import urllib.request as r; {ask}; print(r.urlopen(asked).read().decode())"
+    [url] = re.findall('<a href="(https://[^"]+)">ada<', root(classes.classroom, f'python3 -c "{code}"'))
     sign_in = NotebookServer(url, f"{classes.settings['jupyter_ca']}/classroom-ca.crt").ask("GET", "/login").text
     assert '<strong id="pi">ada</strong> · pi-01' in sign_in
 
