@@ -113,6 +113,16 @@ def test_nobody_is_let_in_at_the_port_of_a_students_program(classes: Classes) ->
         root(pi, "systemctl stop test-page")
 
 
+def test_one_seat_is_reset_and_no_other(classes: Classes) -> None:
+    own = [f"/home/{student}/notebooks/own.txt" for student in ("ada", "ben")]
+    for path in own:
+        root(classes.classroom, f"touch {path}")
+    given = ["-e", "student_work_student=ben", "-e", "reset_uncollected=true"]
+    assert "is at its baseline; discarded: ben" in classes.classroom.run("reset", *classes.arguments, *given)
+    assert root(classes.classroom, f"ls -d {' '.join(own)} 2>/dev/null || true").split() == own[:1]
+    root(classes.classroom, f"rm {own[0]}")
+
+
 def test_every_students_server_is_verified(classes: Classes, own_report: list[str]) -> None:
     classes.classroom.run("verify", *classes.arguments, *own_report)
 
