@@ -97,6 +97,7 @@ verify: translated  ## Check that every Pi works as it should; the desk shows it
 
 adopt cards collect handout restore reset desk message off: PLAYBOOK += $(if $(PI),--limit '$(PI)')
 adopt cards collect handout restore reset desk message off: known-pi
+handout restore reset: PLAYBOOK += $(if $(STUDENT),-e student_work_student='$(STUDENT)')
 known-pi: .venv/ready
 	$(if $(PI),@ansible pis $(PIS) --limit '$(PI)' --list-hosts >/dev/null 2>&1 || { \
 	    echo "$(INVENTORY) names no Pi $(PI). It names:"; ansible pis $(PIS) --list-hosts | tail -n +2; exit 1; } >&2)
@@ -104,13 +105,13 @@ known-pi: .venv/ready
 collect: .venv/ready  ## Copy the students' work to this computer: dist/work/DATE/PI/STUDENT (PI=pi07.local: from one Pi)
 	$(PLAYBOOK)
 
-handout: .venv/ready  ## Copy a folder to every student, without overwriting anything (FROM=worksheets)
+handout: .venv/ready  ## Copy a folder to every student, without overwriting anything (FROM=worksheets; STUDENT=seat07)
 	$(PLAYBOOK) -e '{"student_work_handout": "$(FROM)"}'
 
-restore: .venv/ready  ## Restore work that was collected from this Pi or another (PI=pi07.local FROM=pi03.local DATE=2026-11-25)
+restore: .venv/ready  ## Restore work that was collected from this Pi or another (PI=pi07.local FROM=pi03.local DATE=2026-11-25 STUDENT=seat07)
 	$(PLAYBOOK) $(if $(FROM),-e student_work_from='$(FROM)') $(if $(DATE),-e student_work_date='$(DATE)')
 
-reset: .venv/ready  ## Clear the students' folders for the next class, if their work is collected (PASSWORDS=new; DISCARD=yes: in any case)
+reset: .venv/ready  ## Clear the students' folders for the next class, if their work is collected (PASSWORDS=new; DISCARD=yes: in any case; STUDENT=seat07)
 	$(PLAYBOOK) $(if $(PASSWORDS),-e reset_passwords=true) $(if $(filter yes,$(DISCARD)),-e reset_uncollected=true)
 
 desk: translated | $(filter $(OWN),$(INVENTORY))  ## Open your page: the class, its wall, tasks and work, and the Pis; until Ctrl-C (PI=pi07.local, STUDENT=morning)

@@ -16,8 +16,8 @@ from mynn_server.try_files import FOLDER
 LARGEST_REQUEST = 64 << 20  # bytes
 
 
-def configure(c: Config) -> Credentials:
-    """Apply all settings; return the server's secrets."""
+def configure(c: Config, *, shared: bool = False) -> Credentials:
+    """Apply all settings; return the server's secrets. shared: several students share the Pi."""
     credentials = read_credentials()
     c.ServerApp.sock = "passed"  # serve.py listens already; any value makes Jupyter take its socket
     c.ServerApp.open_browser = False
@@ -29,19 +29,22 @@ def configure(c: Config) -> Credentials:
     # Each unneeded extension costs a Pi Zero memory, and seconds at each start.
     unneeded = ("jupyter_lsp", "jupyter_server_terminals", "jupyterlab", "notebook_shim")
     c.ServerApp.jpserver_extensions = dict.fromkeys(unneeded, False) | {"mynn_server": True}
-    sign_in(c, credentials)
+    sign_in(c, credentials, Path.home().name if shared else "")
     programs(c)
     files(c)
     return credentials
 
 
-def sign_in(c: Config, credentials: Credentials) -> None:
-    """Allow nothing without the password: no token, no unauthenticated requests."""
+def sign_in(c: Config, credentials: Credentials, student: str) -> None:
+    """Allow nothing without the password: no token, no unauthenticated requests.
+
+    student: for the sign-in page, if several share the Pi
+    """
     c.ServerApp.allow_unauthenticated_access = False
     c.ServerApp.cookie_secret = credentials.cookie_secret
     c.ServerApp.identity_provider_class = "mynn_server.sign_in.Students"
     c.ServerApp.extra_template_paths = [str(FOLDER)]  # login.html; logout.html leads there
-    c.ServerApp.jinja_template_vars = {"pi": socket.gethostname()}
+    c.ServerApp.jinja_template_vars = {"student": student, "pi": socket.gethostname()}
     c.IdentityProvider.token = ""
     c.IdentityProvider.login_handler_class = "mynn_server.sign_in.SignIn"
     c.PasswordIdentityProvider.hashed_password = credentials.hashed.decode()

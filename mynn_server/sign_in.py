@@ -19,7 +19,7 @@ from tornado.web import RequestHandler, decode_signed_value
 from mynn.translation import N_, _, language
 from mynn_server.rate_limit import PAUSE, TooManyError, network_of, rate_limited, spellings
 
-WRONG = N_("That is not this Pi’s password: it is on the label.")
+WRONG = N_("That is not the password of {name}: it is on the label.")
 LARGEST_OF_STRANGERS = 64 << 10  # bytes of a request before sign-in: room for a password
 MOST_CONNECTIONS = 256  # per network, which with IPv6 is the whole class; a browser opens six for a page
 IDLE = 60  # seconds until a connection without a request is closed
@@ -92,7 +92,8 @@ class SignIn(LoginFormHandler):
         return self.settings["jinja2_env"].select_template([f"{language()}/{name}", name])
 
     def _render(self, message: dict[str, str] | None = None) -> None:
-        super()._render({"error": _(WRONG)} if self.get_status() == 401 else message)
+        name = self.jinja_template_vars["student"] or self.jinja_template_vars["pi"]
+        super()._render({"error": _(WRONG).format(name=name)} if self.get_status() == 401 else message)
 
 
 def is_signed_in(application: ServerWebApplication, request: HTTPServerRequest) -> bool:

@@ -235,7 +235,7 @@ class Database:
         with self._transaction() as database:
             database.execute("UPDATE lines SET read = 1 WHERE pi = ? AND student = ? AND number <= ?", (*seat, number))
 
-    def end_lines(self, pis: Iterable[str]) -> None:
-        """Delete the lines to pupils of these Pis: the next class has their seats now."""
+    def end_lines(self, pis: Iterable[str], student: str) -> None:
+        """Delete the lines to a student of these Pis, or to all: somebody else has their seats now."""
         with self._transaction() as database:
-            database.executemany("DELETE FROM lines WHERE pi = ?", [(pi,) for pi in pis])
+            database.executemany("DELETE FROM lines WHERE pi = ? AND ? IN ('', student)", [(pi, student) for pi in pis])

@@ -193,7 +193,7 @@ class Desk:
             "names": names.draw(self._seats(), self.database.names()),
             "pis": pis.draw(self._rows, self.inventory, self._past_runs(), made, groups),
             "settings": self.settings.draw(on_card=bool(self.backup_files.home)),
-            "work": work.draw(list(students), self.work, folders, self.run, self.database.names, groups),
+            "work": work.draw(students, self.work, folders, self.run, self.database.names, groups),
         }
 
     def _draw_tasks(self) -> dict[str, str]:
@@ -315,7 +315,7 @@ class Desk:
             if not offered or given.keys() - chosen.keys() - {"password", "group"}:
                 return _("This choice does not exist, or no longer: load this page again, and choose from its lists.")
             before, wrong = FIRST.get(name, ("", ""))
-            if before and not (self.run and self.run.name == before and self.run.chosen["pi"] == chosen["pi"]):
+            if before and not (self.run and self.run.name == before and self.run.whom == Run(name, chosen).whom):
                 return _(wrong)
             wanted = "password" in given or name == "adopt" or self.wanted
             if wanted and (wrong := self._set_password(given, ADOPT if name == "adopt" else SUDO)):
@@ -337,11 +337,15 @@ class Desk:
             return value in self.answers.pis or (several and name != "restore")
         if field in ("passwords", "discard"):
             return value in ("", "yes")
+        if field == "student":
+            return not value or any(value in pi["students"] for pi in self.answers.pis.values())
         return value in (work.handouts(self.folder) if field == "folder" else work.collected(self.work))
 
     def _settings(self, run: Run) -> dict[str, Any]:
         """Return a run's extra variables."""
         settings: dict[str, Any] = {"desk_folder": str(self.folder), "labels_folder": str(self.labels)}
+        if student := run.chosen.get("student"):
+            settings["student_work_student"] = student
         match run.name:
             case "handout":
                 settings["student_work_handout"] = str(work.handouts(self.folder)[run.chosen["folder"]])
@@ -356,8 +360,8 @@ class Desk:
     def _execute(self, run: Run) -> None:
         try:
             run.execute(self.fleet, self._settings(run), self._draw_run)
-            if run.name == "reset":
-                self.database.end_lines(run.pis or self.answers.pis)  # the next class has these seats
+            if run.name == "reset":  # somebody else has these seats then
+                self.database.end_lines(run.pis or self.answers.pis, run.chosen.get("student", ""))
             if run.name == "off" and run.process and not run.process.returncode:
                 self.answers.off |= set(run.pis) or self.answers.pis.keys()
         finally:

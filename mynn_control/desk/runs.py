@@ -56,11 +56,11 @@ PLAYBOOKS = {
     "update": Playbook(N_("Updating")),
     "labels": Playbook(N_("Making labels")),
     "collect": Playbook(N_("Collecting work")),
-    "handout": Playbook(N_("Handing out"), ("folder",)),
-    "restore": Playbook(N_("Restoring work"), ("collection",)),
-    "look": Playbook(N_("What a reset would change"), file="reset", options=("--check",)),
-    "reset": Playbook(N_("Resetting for the next class"), ("passwords", "discard")),
-    "undo": Playbook(N_("Undoing the reset"), file="restore"),
+    "handout": Playbook(N_("Handing out"), ("folder", "student")),
+    "restore": Playbook(N_("Restoring work"), ("collection", "student")),
+    "look": Playbook(N_("What a reset would change"), ("student",), file="reset", options=("--check",)),
+    "reset": Playbook(N_("Resetting for the next class"), ("passwords", "discard", "student")),
+    "undo": Playbook(N_("Undoing the reset"), ("student",), file="restore"),
 }
 
 
@@ -108,6 +108,11 @@ class Run:
     def pis(self) -> list[str]:
         """The Pis in the run; empty for all."""
         return [pi for pi in self.chosen.get("pi", "").split(",") if pi]
+
+    @property
+    def whom(self) -> str:
+        """The Pis and the student in the run, in words; empty for all."""
+        return ": ".join(filter(None, [", ".join(self.pis), self.chosen.get("student")]))
 
     def stop(self, why: str) -> None:
         """Stop the run. why: a sentence for the teacher."""

@@ -86,14 +86,14 @@ def delete_file(desk: Path, given: Mapping[str, str]) -> str:
 
 
 def draw(
-    pis: Sequence[str],
+    pis: Mapping[str, Mapping[str, str]],
     work: Path,
     folders: Mapping[str, Sequence[str]],
     run: Run | None,
     names_at: Callable[[float], Mapping[Seat, str]],
     groups: Groups,
 ) -> str:
-    """Return the page. pis: names. folders: those to hand out, with their files.
+    """Return the page. pis: name → students' URLs. folders: those to hand out, with their files.
 
     names_at: time → pupils' names by seat. run: the last one; after `look`, the page offers a reset, and after a reset,
     its undoing.
@@ -104,7 +104,8 @@ def draw(
     names = {date: names_at(when(date)) for date in dates}
     parts = {
         "tab": "work",
-        "pis": pis,
+        "pis": list(pis),
+        "accounts": sorted({account for of in pis.values() if len(of) > 1 for account in of}),
         "groups": groups,
         "collections": collections,
         "names": names,

@@ -41,6 +41,7 @@ description:
 options:
   verb: {description: "What to do: C(collect), C(hand_out), C(restore) or C(reset).", required: true}
   students: {description: "For each account, the student's folder.", required: true}
+  listed: {description: "For C(restore), all students of the Pi, if only one's work is restored."}
   pristine: {description: The folder of the untouched lessons on the Pi., required: true}
   collections: {description: The folder of the collections., required: true}
   date: {description: "The date of the new collection; for C(restore), an old one's, the start of it, or nothing."}
@@ -81,6 +82,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self.root = Path(str(self.asked["collections"])).expanduser()
         self.part = self.root / f".{self.pi}.part"  # hidden: not a collection yet
         verbs = {"collect": self.collect, "hand_out": self.hand_out, "restore": self.restore, "reset": self.reset}
+        if not self.asked["students"]:
+            raise AnsibleActionFail(
+                f"{self.pi} has no such student, and nothing was changed on it: choose another one."
+            )
         try:
             return verbs[self.asked["verb"]]()
         except (*MALFORMED, RecursionError) as error:
@@ -253,7 +258,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 f"There is no collection of {source}{of}. If the Pi had another name then, give it with FROM=NAME."
             )
         files, damaged = collection.files_of(folder)
-        strangers = sorted(files.keys() - self.asked["students"].keys())
+        strangers = sorted(files.keys() - self.asked["students"].keys() - set(self.asked.get("listed", ())))
         done = self.send_all({student: files.get(student, {}) for student in self.asked["students"]}, over_lessons=True)
         done["msg"] = f"{folder.parent.name}: {done['msg']}"
         if damaged:

@@ -12,7 +12,7 @@ from typing import Any
 UNITS = "/etc/systemd/system/"
 TEMPLATE = f"{UNITS}jupyter@.service"
 # Unit files and password hashes that the role jupyter writes.
-OURS = re.compile(rf"{UNITS}jupyter(@|-[0-9]+@.*)?\.(service|socket)|/etc/jupyter/password.*")
+OURS = re.compile(rf"{UNITS}(jupyter(@|-[0-9]+@.*)?|mynn-seats@?)\.(service|socket)|/etc/jupyter/password.*")
 
 
 def classroom_students(

@@ -23,7 +23,7 @@ def test_a_network_learns_to_read(classroom: Classroom) -> None:
     with copied_lesson(classroom) as folder, open_browser() as browser:
         page = browser.pages[0]
         sign_in(page, url, "open sesame")
-        expect(page.get_by_text("That is not this Pi’s password")).to_be_visible()
+        expect(page.get_by_text("That is not the password of")).to_be_visible()
         page.goto(f"{url}/notebooks/{READING}")
         expect(page.locator("input[name=password]")).to_be_visible()
 

@@ -1,6 +1,7 @@
 """The next classes: several students on one Pi, over HTTPS. Each has a folder, a password and a server on demand."""
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -76,6 +77,14 @@ def test_a_server_runs_once_its_page_is_opened(classes: Classes) -> None:
     assert key.stat().st_mode & 0o077 == 0
 
 
+def test_the_page_at_port_80_leads_to_a_sign_in_that_names_the_seat(classes: Classes) -> None:
+    ask = f"asked = r.Request('http://localhost', headers={{'Host': '{classes.classroom.address}'}})"
+    code = f"import urllib.request as r; {ask}; print(r.urlopen(asked).read().decode())"
+    [url] = re.findall('<a href="(https://[^"]+)">ada<', root(classes.classroom, f'python3 -c "{code}"'))
+    sign_in = NotebookServer(url, f"{classes.settings['jupyter_ca']}/classroom-ca.crt").ask("GET", "/login").text
+    assert '<strong id="pi">ada</strong> · pi-01' in sign_in
+
+
 def test_a_second_run_changes_nothing_and_stops_no_server(classes: Classes) -> None:
     with classes.server_of("ben").kernel() as kernel:
         changed, tasks = site_counted(classes.classroom, classes.arguments)
@@ -102,6 +111,16 @@ def test_nobody_is_let_in_at_the_port_of_a_students_program(classes: Classes) ->
                 socket.create_connection((address, 9999), timeout=3)
     finally:
         root(pi, "systemctl stop test-page")
+
+
+def test_one_seat_is_reset_and_no_other(classes: Classes) -> None:
+    own = [f"/home/{student}/notebooks/own.txt" for student in ("ada", "ben")]
+    for path in own:
+        root(classes.classroom, f"touch {path}")
+    given = ["-e", "student_work_student=ben", "-e", "reset_uncollected=true"]
+    assert "is at its baseline; discarded: ben" in classes.classroom.run("reset", *classes.arguments, *given)
+    assert root(classes.classroom, f"ls -d {' '.join(own)} 2>/dev/null || true").split() == own[:1]
+    root(classes.classroom, f"rm {own[0]}")
 
 
 def test_every_students_server_is_verified(classes: Classes, own_report: list[str]) -> None:

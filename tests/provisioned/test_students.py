@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -46,6 +47,17 @@ def test_only_their_own_passwords_are_accepted(pi: Pi) -> None:
     students = list(pi.settings.students)
     with ThreadPoolExecutor(5) as pool:  # a server answers a wrong password after a delay
         list(pool.map(check, students, [*students[1:], students[0]]))
+
+
+def test_port_80_shows_the_seats(pi: Pi) -> None:
+    """One address for all: the page of the seats, at port 80, leads to each student's sign-in."""
+    ask = "import urllib.request; print(urllib.request.urlopen('http://localhost').read().decode())"
+    answers = pi.run({"desk": "systemctl is-enabled mynn-desk.socket", "page": f"python3 -c {shlex.quote(ask)}"})
+    if answers["desk"].text == "enabled":
+        pytest.skip("It is a desk's card, whose port 80 has the desk.")
+    page = answers["page"].text
+    missing = [name for name, about in pi.settings.students.items() if f':{about["port"]}">{name}<' not in page]
+    assert not missing, f"The page has no link to {', '.join(missing)}."
 
 
 def test_programs_are_isolated_from_other_students(pi: Pi) -> None:

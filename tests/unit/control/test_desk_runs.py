@@ -85,6 +85,7 @@ NOT_OFFERED = [
     ("handout", "folder=/etc"),
     ("handout", "folder={{ lookup('pipe', 'x') }}"),
     ("handout", "folder=.git"),
+    ("handout", "folder=worksheets&student=root"),
     ("restore", f"collection={COLLECTION}"),
     ("restore", "pi=pi-01&collection=2026-11-26_14-03-20/pi03.local"),
     ("restore", "pi=pi-01&collection=old/pi03.local"),
@@ -110,6 +111,7 @@ def test_a_choice_becomes_settings_of_the_playbook(desk: ServedDesk, tmp_path: P
     for name, chosen, settings in (
         ("handout", {"folder": "worksheets"}, {"student_work_handout": f"{tmp_path}/handout/worksheets"}),
         ("restore", {"pi": "pi-01", "collection": COLLECTION}, collection),
+        ("look", {"student": "ada"}, {"student_work_student": "ada"}),
         ("reset", {"passwords": "yes", "discard": ""}, {"reset_passwords": True, "reset_uncollected": False}),
     ):
         assert desk.desk._settings(Run(name, chosen)) == own | settings
@@ -166,7 +168,15 @@ def test_a_reset_can_be_undone_while_it_is_the_last_that_ran(desk: ServedDesk, b
     page = browser_page
     desk.desk.run = Run("look", {"pi": "pi03.local"}, "Finished.")
     assert desk.ask("/run/undo", "pi=pi-01").text == "Something else ran since the reset: choose Restore for each Pi."
-    desk.answer("pi03.local", {"ada": (None, None)}, "", 3)
+    desk.answer("pi03.local", {"ada": (None, None), "bo": (None, None)}, "", 3)
+    desk.desk.run = Run("look", {"pi": "pi03.local", "student": "bo"}, "Finished.")
+    assert "First look" in desk.ask("/run/reset", "pi=pi03.local").text
+    desk.desk.redraw()
+    page.goto(f"{desk.url}/work")
+    expect(page.get_by_text("The changes that a reset of")).to_contain_text("pi03.local: bo")
+    assert page.locator("[data-post='/run/reset'] [name=student]").input_value() == "bo"
+    expect(page.get_by_label("Student").first).to_have_text("alladabo")
+    assert_accessible(page)
     desk.desk.run = Run("reset", {"pi": "", "passwords": "yes", "discard": ""}, "Finished.")
     desk.desk.redraw()
     page.goto(f"{desk.url}/work")

@@ -95,5 +95,6 @@ def test_each_student_has_a_label_and_a_missing_password_is_named(
     with pytest.raises(SystemExit, match=r"No label for student on pi02.local: it has no password yet"):
         write(tmp_path, monkeypatch, ("pi02.local", ""))
     browser_page.goto(f"file://{tmp_path}/labels-A4.html")
-    assert browser_page.locator("dd").all_inner_texts() == ["morning", "early7birds", "afternoon", "<b>late8owls"]
+    assert browser_page.locator("dd").all_inner_texts() == ["pi01.local", "early7birds", "pi01.local", "<b>late8owls"]
+    assert browser_page.locator(".pi").all_inner_texts() == ["morning", "afternoon"]
     assert decoded(browser_page.locator("article img").nth(1)) == "https://pi01.local:8889"

@@ -275,7 +275,7 @@ def test_a_pupil_who_is_signed_out_signs_in_on_the_spot(browser: BrowserContext,
         page.set_viewport_size(screen)
         expect(line.get_by_role("button")).to_be_in_viewport(ratio=1)
         assert_accessible(page, ".mynn-bar", "form.mynn-told")
-    for password, says in (("mooncake8", "That is not this Pi’s password"), (PASSWORD, "")):
+    for password, says in (("mooncake8", "That is not the password of"), (PASSWORD, "")):
         line.get_by_label("The Pi’s password").fill(password)
         line.get_by_role("button", name="Sign in").click()
         expect(line).to_contain_text(says) if says else expect(line).to_have_count(0)

@@ -43,12 +43,21 @@ def test_a_new_password_replaces_those_from_when_the_pi_had_one_student_or_sever
 SOCKETS = ["jupyter-8888@student.socket", "jupyter-8889@ada.socket"]
 SERVERS = ["jupyter@ada.service", "jupyter@student.service"]  # one may have been started since the facts were gathered
 BENS = [f"{UNITS}/jupyter-8890@ben.socket", f"{HASH}-ben"]
+VARS = yaml.safe_load((ROOT / "roles/jupyter/vars/main.yml").read_text(encoding="utf-8"))
+SEATS = [f"{UNITS}/mynn-seats.socket", f"{UNITS}/mynn-seats@.service"]
+WITH_SEATS = [*TWO, VARS["__jupyter_seats_page"]]
 MOVED = classroom_students(["student", "ada"], "pi01.local", "pi01.local", 9000, False, "")
 CHANGES: dict[str, tuple[list[str], list[str], list[dict[str, str]], list[str], list[str]]] = {
     "nothing": (FILES_OF_ONE, ["jupyter.service"], ONE, [], []),
-    "nothing with two": (FILES_OF_TWO, SERVERS, TWO, [], []),
+    "nothing with two": (FILES_OF_TWO + SEATS, SERVERS, WITH_SEATS, [], []),
     "a second student": (FILES_OF_ONE, ["jupyter.service"], TWO, FILES_OF_ONE, ["jupyter.service"]),
-    "one student left": (FILES_OF_TWO, SERVERS[:1], ONE, FILES_OF_TWO, SOCKETS + SERVERS),
+    "one student left": (
+        FILES_OF_TWO + SEATS,
+        SERVERS[:1],
+        ONE,
+        FILES_OF_TWO + SEATS,
+        [*SOCKETS, *SERVERS, "mynn-seats.socket"],
+    ),
     "an interrupted run": ([], [SERVERS[0], "ssh.service"], ONE, [], SERVERS[:1]),
     "a student left": (FILES_OF_TWO + BENS, SERVERS[:1], TWO, BENS, ["jupyter-8890@ben.socket", "jupyter@ben.service"]),
     "another port": (FILES_OF_TWO, SERVERS[:1], MOVED, FILES_OF_TWO[1:3], SOCKETS),
