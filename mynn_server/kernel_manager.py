@@ -16,9 +16,10 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 from mynn.translation import N_
 from mynn_server import output_store
 from mynn_server.language import is_ours
-from mynn_server.linux import killed_for_memory
+from mynn_server.linux import SHORT, killed_for_memory, memory
 
 RESTART = 120  # seconds to wait for a kernel that is being restarted
+SOONEST = 600  # seconds: while memory is short, kernels that have been unused for this long are ended
 # Stored in English and translated for each page; for the desk, status_socket.py replaces them by codes.
 OUT_OF_MEMORY = N_(
     "This lesson’s program needed more memory than is left, so the Pi stopped it. "
@@ -58,6 +59,7 @@ class Kernels(AsyncMappingKernelManager):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)  # type: ignore[no-untyped-call]
         self._killed = killed_for_memory()
+        self._usual = self.cull_idle_timeout
 
     async def start_kernel(self, *, path: Any = None, **options: Any) -> str:  # type: ignore[override]
         """Start a kernel at a path below the student's folder. Translated lessons start in the student's folder."""
@@ -67,6 +69,12 @@ class Kernels(AsyncMappingKernelManager):
             self.add_restart_callback(kernel, lambda: self._note_death(kernel), event)
         self.get_kernel(kernel).began = int(time.time())  # type: ignore[attr-defined]
         return kernel
+
+    async def cull_kernels(self) -> None:
+        """End unused kernels. While memory is short, ever sooner, so that those go first that were unused longest."""
+        sooner = max(min(SOONEST, self._usual), self.cull_idle_timeout // 2)
+        self.cull_idle_timeout = sooner if memory()["free"] < SHORT else self._usual
+        await super().cull_kernels()  # type: ignore[no-untyped-call]
 
     def _note_death(self, kernel_id: str) -> None:
         """Note why a kernel has just died."""

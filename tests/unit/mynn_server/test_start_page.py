@@ -1,11 +1,14 @@
 """What the server answers to the start page, and to the teacher's computer."""
 
+import asyncio
 import json
 import os
 import socket
 import subprocess
 import time
 from pathlib import Path
+
+import pytest
 
 from ansible_collections.mynn.pi.plugins.module_utils.schema import misfit
 from mynn import tasks
@@ -128,3 +131,13 @@ def test_a_messages_time_is_over(tmp_path: Path) -> None:
         assert message(file) == (None if shown is None else {"text": "Five more minutes", "minutes": shown})
     file.write_text("[]")
     assert message(file) is None
+
+
+def test_unused_programs_are_ended_ever_sooner_while_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = kernel_manager.Kernels(cull_idle_timeout=3600)
+    seconds = []
+    for free in (59, 59, 59, 59, 500):
+        monkeypatch.setattr(kernel_manager, "memory", lambda free=free: {"free": free})
+        asyncio.run(kernels.cull_kernels())
+        seconds.append(kernels.cull_idle_timeout)
+    assert seconds == [1800, 900, 600, 600, 3600]
