@@ -183,7 +183,8 @@ class Desk:
         students = {name: pi["students"] for name, pi in self.answers.in_order()}
         folders = {name: list(files_in(of)) for name, of in work.handouts(self.folder).items()}
         made = max((path.stat().st_mtime for path in self.labels.glob("labels-*.html")), default=0)
-        files, run = (self.inventory.state, self.settings.state), self.run and (self.run.name, self.run.how)
+        files = (self.inventory.state, self.settings.state)
+        run = self.run and (self.run.name, self.run.whom, self.run.how)
         if (drawn := (self._changed, students, folders, made, files, self._trouble, run, language())) == self._drawn:
             return {}
         self._drawn = drawn
