@@ -77,6 +77,7 @@ def sum_of(cells: list[dict[str, Any]]) -> str:
 # Print the checksum of each notebook in the folder, by its path.
 SUMS = f"""
 import json, pathlib
+from typing import Any
 {inspect.getsource(sum_of)}
 paths = pathlib.Path().rglob("*.ipynb")
 print(json.dumps({{str(path): sum_of(json.loads(path.read_bytes())["cells"]) for path in paths}}))
