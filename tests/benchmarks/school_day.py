@@ -76,7 +76,7 @@ def sums_in(folder: Path) -> dict[str, str]:
 
 
 IMPORTS = "import hashlib, json\nfrom pathlib import Path\nfrom typing import Any\n"
-SUMS = IMPORTS + "".join(map(inspect.getsource, (sum_of, sums_in))) + "print(json.dumps(sums_in(Path())))"
+SUMS = f"{IMPORTS}{inspect.getsource(sum_of)}{inspect.getsource(sums_in)}print(json.dumps(sums_in(Path())))"
 
 
 class Day:
@@ -300,7 +300,8 @@ class School:
 
     def name_pupils(self) -> None:
         """Tell the desk who sits where."""
-        expect(self.page.get_by_text(re.compile(r"(\d+) of \1 Pis answer"))).to_be_visible()
+        count = len(self.classroom.fleet.members)
+        expect(self.page.get_by_text(f"{count} of {count} Pis answer")).to_be_visible()
         self.open_names()
         for pupil in self.pupils:
             self.page.locator(f"[name='{pupil.pi}/{pupil.student}']").fill(pupil.name)
@@ -318,6 +319,7 @@ class School:
         self.measure("message shown", "Show")
         self.teacher.go_to("Class")
         hungry.takes_all.set()
+        self.wait(lambda: not hungry.takes_all.is_set())
         self.hear("a program takes all memory", hungry, "ran out of memory")
         hungry.is_seen.set()
         teach_together(self.day, hungry.server.url, self.classroom.password_of(hungry.label))
@@ -456,11 +458,11 @@ def main() -> None:
         else:
             class_of(options.pis, one, many).run("site", "-e", "jupyter_new_passwords=true")
         day = spend(Classroom(many), options.students, options.spread)
+        print(day.table(), flush=True)
+        print(*day.troubles, *day.lost, sep="\n", file=sys.stderr)
     finally:
         many.down()
         one.down()
-    print(day.table(), flush=True)
-    print(*day.troubles, *day.lost, sep="\n", file=sys.stderr)
     sys.exit(bool(day.lost))
 
 
