@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from playwright.sync_api import Locator, Page, expect
 
 from mynn_control.desk import pis
 from mynn_control.desk.access import NetworkSettings
@@ -117,6 +118,38 @@ def status(process: int) -> str:
         return Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     except OSError:
         return "Z ("
+
+
+class Teacher:
+    """The desk in a browser."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.report = page, page.get_by_role("status")
+
+    def go_to(self, tab: str) -> None:
+        """Open a tab."""
+        self.page.bring_to_front()
+        self.page.get_by_role("navigation").get_by_role("link", name=tab, exact=True).click()
+        expect(self.page.get_by_role("link", name=tab, exact=True)).to_have_attribute("aria-current", "page")
+
+    def press(self, *buttons: str, ends: str = "Finished.") -> str:
+        """Press buttons, one after the other, wait for the end of what they start, and return its report."""
+        title = self.report.get_by_role("heading")
+        before = title.inner_text() if title.count() else "none"
+        for button in buttons:
+            self.page.locator("button:visible", has_text=re.compile(f"^{button}$")).last.click()
+        expect(title).not_to_have_text(before)
+        expect(self.report.get_by_role("button")).to_have_text("Close")
+        expect(self.report).to_contain_text(ends)
+        said = self.report.inner_text()
+        if "would be removed" not in said:  # a reset is offered as long as that is there
+            self.report.get_by_role("button", name="Close").click()
+            expect(self.report).to_be_hidden()
+        return said
+
+    def at(self, pi: str) -> Locator:
+        """Return a Pi's card on the tab Class."""
+        return self.page.locator("article", has_text=pi)
 
 
 # What a student does to be on the wall.

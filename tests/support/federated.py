@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mynn import Examples, NeuralNetwork
 from mynn_server.federated import Average
+from tests.provisioned.notebook_server import NotebookServer
 
 HIDDEN, RATE, DIGITS, SHARES = 50, 0.1, 1000, 30
 ZERO, ONE = 32768, 4096
@@ -50,3 +53,19 @@ def together(shares: list[Examples], seed: int, rounds: int) -> NeuralNetwork:
             average.add(learnt(weights, own, done))
         weights = average.mean()
     return received(weights)
+
+
+class Browser:
+    """A pupil's, which has joined. Each has an address of its own, where the server believes it."""
+
+    def __init__(self, client: NotebookServer, code: str, place: int = 1) -> None:
+        self.client = client
+        self.headers = {"X-Forwarded-For": f"10.0.0.{place}"}
+        joined = self.client.ask("POST", "/try/together/join", data=code, headers=self.headers)
+        assert joined.status_code == 200, joined.text
+        self.number = joined.json()["number"]
+        self.headers["X-Member"] = joined.json()["member"]
+
+    def send(self, weights: bytes, query: str = "round=0&alone=500") -> Any:
+        """Send weights; return the answer."""
+        return self.client.ask("POST", f"/try/together/weights?{query}", data=weights, headers=self.headers)

@@ -23,7 +23,7 @@ from mynn_server.federated import MOST, MOST_OF_ONE, NUMBERS, ROUNDS, SIZE, Aver
 from mynn_server.rate_limit import PAUSE
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.browser import assert_accessible, open_browser
-from tests.support.federated import learnt, sent, share, together, untrained
+from tests.support.federated import Browser, learnt, sent, share, together, untrained
 from tests.support.jupyter_server import PASSWORD, Server, run_server
 from tests.support.pupil import SCREENS
 
@@ -50,7 +50,7 @@ def teacher(server: Server) -> NotebookServer:
 @pytest.fixture
 def member(server: Server, teacher: NotebookServer) -> Browser:
     """A pupil's browser, before the first round."""
-    return Browser(server, teacher.get("/try/together")["code"])
+    return Browser(server.client(), teacher.get("/try/together")["code"])
 
 
 def begin(teacher: NotebookServer, weights: bytes = bytes(SIZE)) -> Any:
@@ -58,22 +58,6 @@ def begin(teacher: NotebookServer, weights: bytes = bytes(SIZE)) -> Any:
     answer = teacher.ask("POST", "/try/together", data=weights)
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-class Browser:
-    """A pupil's, which has joined. Each has an address of its own."""
-
-    def __init__(self, server: Server, code: str, place: int = 1) -> None:
-        self.client = server.client()
-        self.headers = {"X-Forwarded-For": f"10.0.0.{place}"}
-        joined = self.client.ask("POST", "/try/together/join", data=code, headers=self.headers)
-        assert joined.status_code == 200, joined.text
-        self.number = joined.json()["number"]
-        self.headers["X-Member"] = joined.json()["member"]
-
-    def send(self, weights: bytes, query: str = "round=0&alone=500") -> Any:
-        """Send weights; return the answer."""
-        return self.client.ask("POST", f"/try/together/weights?{query}", data=weights, headers=self.headers)
 
 
 @settings(max_examples=30)
@@ -95,7 +79,7 @@ def test_thirty_browsers_teach_one_network_and_it_is_no_matter_who_is_first(
     digits = read_csv(mnist / "mnist_train.csv", 10_000)
     shares = [share(digits, number) for number in range(CLASS)]
     code = begin(teacher, sent(untrained(1)))["code"]
-    browsers = [Browser(server, code, place) for place in range(CLASS)]
+    browsers = [Browser(server.client(), code, place) for place in range(CLASS)]
     assert [browser.number for browser in browsers] == list(range(CLASS))
     assert teacher.ask("POST", "/try/together/start").json()["started"]
 
@@ -177,7 +161,7 @@ def test_only_who_knows_the_code_takes_part_and_only_who_has_signed_in_begins(
 def test_there_is_room_for_forty_and_for_four_of_a_computer(server: Server, teacher: NotebookServer) -> None:
     code = teacher.get("/try/together")["code"]
     for place in range(MOST):
-        Browser(server, code, place // MOST_OF_ONE)
+        Browser(server.client(), code, place // MOST_OF_ONE)
     for computer, says in ((0, "4 pages of this computer"), (MOST, "40 take part already")):
         headers = {"X-Forwarded-For": f"10.0.0.{computer}"}
         answer = server.client().ask("POST", "/try/together/join", data=code, headers=headers)
