@@ -52,7 +52,7 @@ from tests.support.pupil import FIRST, LESSONS, PAD, SECOND, TRAINING
 from tests.virtual import Fleet
 
 DAY = (FIRST, SECOND, TRAINING, PAD)  # lessons 1, 2, 4 and 9
-CELLS = 12  # of each lesson that are run
+CELLS = 6  # of each lesson that are run
 FEW = {"= 10_000 ": "= 1_000 ", "= 60_000 ": "= 1_000 ", "= 5_000 ": "= 200 "}  # digits, in the cell of the settings
 SLOW = "import time; time.sleep(3); print('meanwhile')"
 ALL_MEMORY = "blocks = []\nwhile True: blocks.append(bytes(range(256)) * (1 << 16))"
@@ -179,8 +179,8 @@ class Pupil:
                 self.close_tab(code[5])
             if self.takes_all.is_set():
                 self.take_all_memory(cell)
-            for _ in range(self.random.randrange(1, 4)):
-                self.day.over.wait(1)
+            for _ in range(self.random.randrange(2, 11)):  # they read, think and type
+                self.day.over.wait(2.5)
                 self.ask("GET", "/start/talk")
             if self.day.over.is_set():
                 break
