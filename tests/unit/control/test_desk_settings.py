@@ -66,7 +66,7 @@ def test_settings_are_changed_and_put_back_in_the_desks_file(path: Path, desk: S
     assert_accessible(page)
     page.get_by_label("jupyter_https").check()
     page.get_by_label("jupyter_port").fill("9001")
-    page.get_by_label("students").fill("- ada\n- bo")
+    page.locator("#students").fill("- ada\n- bo")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved. Set up the Pis to apply it.")).to_be_visible()
     after = before | {"jupyter_port": 9001, "students": ["ada", "bo"]}
