@@ -53,7 +53,7 @@ PAGE = """<!DOCTYPE html>
 
 
 def receive() -> bytes:
-    """Return the head of the request, or what there is of it after TAKEN seconds."""
+    """Return the head of the request, or as much of it as has arrived after TAKEN seconds."""
     head, deadline = b"", time.monotonic() + TAKEN
     while b"\r\n\r\n" not in head and len(head) < HEAD:
         if not select.select([0], [], [], max(0, deadline - time.monotonic()))[0]:

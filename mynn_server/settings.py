@@ -38,7 +38,7 @@ def configure(c: Config, *, shared: bool = False) -> Credentials:
 def sign_in(c: Config, credentials: Credentials, student: str) -> None:
     """Allow nothing without the password: no token, no unauthenticated requests.
 
-    student: for the sign-in page, if several share the Pi
+    student: the account, which the sign-in page names; empty if the Pi has only one.
     """
     c.ServerApp.allow_unauthenticated_access = False
     c.ServerApp.cookie_secret = credentials.cookie_secret

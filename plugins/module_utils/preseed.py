@@ -5,8 +5,8 @@ is untrusted: every text in it is one line, and has a closed pattern or a larges
 setting: Imager lets some through, and a Pi without Wi-Fi could not be reached. Our own table adds to Imager's format
 (version 1):
 
-    [mynn]                    password, of the notebooks (if several students share the Pi: of all)
-    [mynn.passwords]          of several students, each one's, by name
+    [mynn]                    password, of the notebooks, for all students
+    [mynn.passwords]          each student's password, by name, if several share the Pi
     [[mynn.wlan]]             more Wi-Fi networks, with the settings of [wlan]
 
 Every network may also ask for a user name: WPA2- and WPA3-Enterprise, 802.1X. These settings are named as in Android's

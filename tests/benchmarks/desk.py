@@ -54,11 +54,7 @@ def cost(desk: int) -> tuple[float, float]:
 
 def start(server: NotebookServer) -> str:
     """Open the first lesson's program, and return its session."""
-    kernel = {"name": "python3"}
-    asked = {"path": f"{FIRST}.ipynb", "name": "", "type": "notebook", "kernel": kernel}
-    answer = server.ask("POST", "/api/sessions", json=asked)
-    answer.raise_for_status()
-    return str(answer.json()["id"])
+    return str(server.open_notebook(f"{FIRST}.ipynb")["id"])
 
 
 def measure(classroom: Classroom, times: int) -> None:
