@@ -105,6 +105,9 @@ async function neverAskForKernel(app, { ISessionContextDialogs }) {
   };
 }
 
+/** Return whether the lesson's program has ended. Jupyter's commands to run cells start another. */
+const hasEnded = (session) => session.isReady && !session.session?.kernel;
+
 /** Add a notebook's title, state and buttons to the bar. */
 function forNotebook(panel, commands, apputils, node, middle) {
   const { context, sessionContext: session } = panel;
@@ -117,12 +120,14 @@ function forNotebook(panel, commands, apputils, node, middle) {
   context.ready.then(showTitle);
   context.saveState.connect((_, saved) => saved === "completed" && showTitle());
   const showState = () => {
-    node.dataset.state = connection.state === "here" ? session.kernelDisplayStatus : connection.state;
+    const status = hasEnded(session) ? "dead" : session.kernelDisplayStatus;
+    node.dataset.state = connection.state === "here" ? status : connection.state;
     state.textContent = STATES[node.dataset.state] ?? _("Starting …");
   };
   connection.addEventListener("change", showState);
   session.statusChanged.connect(showState);
   session.connectionStatusChanged.connect(showState);
+  session.kernelChanged.connect(showState);
   showState();
   runWhenReady(commands, session);
   const act = (command) => () => commands.execute(`notebook:${command}`);
@@ -181,8 +186,7 @@ function titleOf({ model, path }) {
  */
 function runWhenReady(commands, session) {
   const execute = commands.execute.bind(commands);
-  // Jupyter itself starts a kernel that was ended.
-  const isReady = () => ANSWERS.includes(session.kernelDisplayStatus) || (session.isReady && !session.session?.kernel);
+  const isReady = () => ANSWERS.includes(session.kernelDisplayStatus) || hasEnded(session);
   let waiting = false;
   commands.execute = async (command, options) => {
     if (command.startsWith("notebook:run-")) {

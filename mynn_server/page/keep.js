@@ -140,11 +140,15 @@ function show(cell, run, isFollowed) {
   cell.executionState = run.running ? "running" : "idle";
 }
 
-/** Poll for outputs of runs that this page has not begun, or has partly missed, until the kernel is idle. */
+/**
+ * Poll for outputs of runs that this page has not begun, or has partly missed, until the kernel is idle. A cell that
+ * still waits then has lost its run or the answer while the connection changed: it gets the answer, or may be run again.
+ */
 async function follow(context) {
   const { kernel } = context.sessionContext.session ?? {};
   const cells = () => [...context.model.cells];
   const followed = new Set();
+  const seen = new Map(); // by cell
   const mine = (latest = Symbol());
   let [since, quiet] = [0, 0];
   for (let turn = 0; kernel && quiet < 2 && !context.isDisposed; turn++) {
@@ -152,6 +156,7 @@ async function follow(context) {
     const answer = await ask(`missed?kernel=${kernel.id}&since=${since}`);
     if (mine !== latest || kernel.connectionStatus !== "connected") return; // a new connection starts a new poll
     for (const run of answer?.runs ?? []) {
+      seen.set(run.cell, run);
       if (turn && run.page === kernel.clientId && !followed.has(run.request)) continue;
       show(cells().find(({ id }) => id === run.cell), run, followed.has(run.request));
       if (run.running) followed.add(run.request);
@@ -160,15 +165,19 @@ async function follow(context) {
     since = answer?.changes ?? since;
     quiet = answer && !answer.busy ? quiet + 1 : 0;
   }
+  for (const cell of quiet < 2 ? [] : cells().filter(({ executionState }) => executionState === "running")) {
+    if (seen.has(cell.id)) show(cell, seen.get(cell.id));
+    else cell.executionState = "idle";
+  }
 }
 
-/** Go on after the Pi was away. If it was switched off, it has forgotten the lesson's program. */
+/** Connect to the lesson's program again. If it has ended, say so: Jupyter's Run starts another. */
 async function resume({ sessionContext }, sessions) {
+  const before = sessionContext.session?.kernel;
   await sessions.refreshRunning();
   const kernel = sessionContext.session?.kernel;
-  if (kernel) return kernel.reconnect();
-  await sessionContext.startKernel();
-  tell(_("The Pi was switched off meanwhile, so what your cells have computed is forgotten. What you have written is still here. Run it from the top."));
+  if (before && !kernel) tell(_("This lesson’s program has ended, perhaps because nobody used it for a while. What your cells have computed is forgotten. What you have written is still here. Run it from the top."));
+  if (kernel && kernel.connectionStatus !== "connected") await kernel.reconnect();
 }
 
 export const plugin = {
@@ -178,9 +187,12 @@ export const plugin = {
     const { contents, sessions } = app.serviceManager;
     guard(contents, (path) => [...saves.keys()].find((context) => context.path === path));
     document.addEventListener("visibilitychange", () => document.hidden && saves.forEach(leave));
-    connection.addEventListener("change", () => {
-      if (connection.state === "here") saves.forEach((_mine, context) => resume(context, sessions).catch(() => {}));
-    });
+    const goOn = (context) => connection.state === "here" && resume(context, sessions).catch(() => {});
+    connection.addEventListener("change", () => saves.forEach((_mine, context) => {
+      // What is run now waits for a new connection. The old one may lead nowhere, although it looks open.
+      if (connection.state === "silent") context.sessionContext.session?.kernel?.reconnect().catch(() => {});
+      goOn(context);
+    }));
     const look = async () => {
       const context = app.shell.currentWidget?.context;
       if (!context?.model?.cells || saves.has(context)) return;
@@ -192,6 +204,7 @@ export const plugin = {
       context.model.contentChanged.connect(() => context.model.readOnly || saveSoon(context, mine));
       context.sessionContext.connectionStatusChanged.connect((_session, status) => {
         if (status === "connected") follow(context);
+        if (status === "disconnected") goOn(context);
       });
       context.sessionContext.statusChanged.connect((_session, status) => {
         if (!["autorestarting", "dead"].includes(status)) return;

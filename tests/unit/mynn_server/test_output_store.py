@@ -288,7 +288,7 @@ def test_a_pupil_who_is_signed_out_signs_in_on_the_spot(browser: BrowserContext,
 def test_the_bar_says_that_the_pi_does_not_answer_and_goes_on_when_it_is_back(
     browser: BrowserContext, server: Server, path: Path
 ) -> None:
-    """Without a dialog. If the Pi was switched off meanwhile, the lesson has another program."""
+    """Without a dialog. If the Pi was switched off meanwhile, the lesson's program has ended."""
     page = open_page(browser, server)
     os.kill(server.process.pid, signal.SIGSTOP)
     try:
@@ -298,14 +298,60 @@ def test_the_bar_says_that_the_pi_does_not_answer_and_goes_on_when_it_is_back(
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
     expect(page.get_by_text("from away", exact=True)).to_be_visible()
-    until(lambda: "' away'" in path.read_text())
+    until(lambda: printed(path) == "from away\n")
     browser.set_offline(True)
     expect(page.locator(".mynn-bar[data-state=silent]")).to_be_visible()
     end_all(server.student())
     browser.set_offline(False)
-    expect(page.locator(".mynn-told")).to_contain_text("The Pi was switched off meanwhile")
+    run_another(page, server)
+    page.close()
+
+
+def run_another(page: Page, server: Server) -> None:
+    """Run a cell in a page that says that its lesson's program has ended."""
+    expect(page.locator(".mynn-told")).to_contain_text("This lesson’s program has ended")
+    expect(page.locator(".mynn-bar")).to_contain_text("Stopped")
+    assert server.student().get("/api/sessions") == [], "Nobody has asked for another program."
     retype(page, "print('again' + ' here')")
     run(page)
     expect(page.get_by_text("again here", exact=True)).to_be_visible()
     expect(page.locator(".jp-Dialog")).to_have_count(0)
+
+
+def test_an_open_page_says_that_its_unused_program_was_ended(
+    browser: BrowserContext, server: Server, path: Path
+) -> None:
+    page = open_page(browser, server)
+    run(page)
+    end_all(server.student())
+    run_another(page, server)
+    page.close()
+
+
+def test_a_run_that_got_lost_waits_for_the_connection_or_may_be_repeated(
+    browser: BrowserContext, server: Server, path: Path
+) -> None:
+    """As if the Wi-Fi were gone: the page's connection looks open, and leads nowhere."""
+    is_away, connections = [False], list[WebSocketRoute]()
+
+    def connect(route: WebSocketRoute) -> None:
+        there = route.connect_to_server()
+        route.on_message(lambda message: None if is_away[0] else there.send(message))
+        connections.append(route)
+
+    browser.route_web_socket(re.compile("/channels"), connect)
+    page = open_page(browser, server)
+    prompt, is_away[0] = page.locator(".jp-InputPrompt").last, True
+    cell_of(page).press("Control+Enter")
+    expect(prompt).to_have_text("[*]:")
+    is_away[0] = False
+    connections[-1].close()
+    expect(prompt).to_have_text("[ ]:")
+    is_away[0] = True
+    browser.set_offline(True)
+    expect(page.locator(".mynn-bar[data-state=silent]")).to_be_visible()
+    is_away[0] = False  # of the next connection
+    page.get_by_role("button", name="Run all").click()
+    browser.set_offline(False)
+    expect(page.get_by_text("mine", exact=True)).to_be_visible()
     page.close()
