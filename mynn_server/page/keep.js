@@ -140,15 +140,11 @@ function show(cell, run, isFollowed) {
   cell.executionState = run.running ? "running" : "idle";
 }
 
-/**
- * Poll for outputs of runs that this page has not begun, or has partly missed, until the kernel is idle. A cell that
- * still waits then has lost its run or the answer while the connection changed: it gets the answer, or may be run again.
- */
+/** Poll for outputs of runs that this page has not begun, or has partly missed, until the kernel is idle. */
 async function follow(context) {
   const { kernel } = context.sessionContext.session ?? {};
   const cells = () => [...context.model.cells];
   const followed = new Set();
-  const seen = new Map(); // by cell
   const mine = (latest = Symbol());
   let [since, quiet] = [0, 0];
   for (let turn = 0; kernel && quiet < 2 && !context.isDisposed; turn++) {
@@ -156,7 +152,6 @@ async function follow(context) {
     const answer = await ask(`missed?kernel=${kernel.id}&since=${since}`);
     if (mine !== latest || kernel.connectionStatus !== "connected") return; // a new connection starts a new poll
     for (const run of answer?.runs ?? []) {
-      seen.set(run.cell, run);
       if (turn && run.page === kernel.clientId && !followed.has(run.request)) continue;
       show(cells().find(({ id }) => id === run.cell), run, followed.has(run.request));
       if (run.running) followed.add(run.request);
@@ -164,10 +159,6 @@ async function follow(context) {
     if (answer) explain(answer.died);
     since = answer?.changes ?? since;
     quiet = answer && !answer.busy ? quiet + 1 : 0;
-  }
-  for (const cell of quiet < 2 ? [] : cells().filter(({ executionState }) => executionState === "running")) {
-    if (seen.has(cell.id)) show(cell, seen.get(cell.id));
-    else cell.executionState = "idle";
   }
 }
 

@@ -42,7 +42,6 @@ from playwright.sync_api import Page, expect
 
 from mynn import Examples
 from mynn_server.federated import MOST_OF_ONE
-from tests.benchmarks.desk import class_of
 from tests.provisioned.notebook_server import Kernel, NotebookServer, Output
 from tests.support.browser import open_browser
 from tests.support.classroom import ROOT, Classroom, as_student, on, one_line, root, until, with_inventory
@@ -407,6 +406,15 @@ def teach_together(day: Day, url: str, password: str) -> None:
 
     with ThreadPoolExecutor(MOST_OF_ONE) as pool:
         list(pool.map(take_part, browsers))
+
+
+def class_of(count: int, one: Fleet, many: Fleet) -> Classroom:
+    """Return copies of one Pi that site.yml has set up."""
+    one.up(1)
+    Classroom(one).run("site")
+    one.container("pi-01").stop()
+    many.up(count, base=one.container("pi-01").save())
+    return Classroom(many)
 
 
 def spend(classroom: Classroom, students: int, spread: float) -> Day:

@@ -113,7 +113,7 @@ def help_pupils(teacher: Teacher, school: Classroom, browser: BrowserContext) ->
     cleo.bring_to_front()
     cleo.get_by_text("Your teacher, about fours: Count again").click()
     expect(cleo.locator(".mynn-note")).to_be_visible()
-    expect(cleo.locator(".mynn-bar[data-state=idle]")).to_be_visible()
+    expect(cleo.locator(".mynn-bar[data-state=dead]")).to_be_visible()
     bo = browser.new_page()
     bo.goto(f"{url_of(on(school, 'pi-02'))}/start/")
     expect(bo.locator("#told strong")).to_have_text("Count again")
