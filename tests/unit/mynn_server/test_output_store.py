@@ -332,18 +332,18 @@ def test_what_is_run_while_the_pi_is_away_waits_for_a_new_connection(
     browser: BrowserContext, server: Server, path: Path
 ) -> None:
     """As if the Wi-Fi were gone: the page's connection looks open, and leads nowhere."""
-    is_away = [False]
+    connections, lost = list[WebSocketRoute](), list[WebSocketRoute]()
 
     def connect(route: WebSocketRoute) -> None:
         there = route.connect_to_server()
-        route.on_message(lambda message: None if is_away[0] else there.send(message))
+        route.on_message(lambda message: None if route in lost else there.send(message))
+        connections.append(route)
 
     browser.route_web_socket(re.compile("/channels"), connect)
     page = open_page(browser, server)
-    is_away[0] = True
+    lost += connections
     browser.set_offline(True)
     expect(page.locator(".mynn-bar[data-state=silent]")).to_be_visible()
-    is_away[0] = False  # of the next connection
     page.get_by_role("button", name="Run all").click()
     browser.set_offline(False)
     expect(page.get_by_text("mine", exact=True)).to_be_visible()
