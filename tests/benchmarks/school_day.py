@@ -60,7 +60,8 @@ ROUNDS = 10  # of the class's network
 HANDED_OUT = 20_000_000  # bytes
 PATIENCE, LONGEST = 1800, 120  # seconds until something has failed, and a cell
 AWAY = (OSError, websocket.WebSocketException)  # what a page meets whose Pi, server or program is gone
-SEVERAL = ("sign in", "open a lesson", *TRIED, "a save", "a round of the class’s network")
+OPEN = "open a lesson, and run its first cell"
+SEVERAL = ("sign in", OPEN, *TRIED, "a save", "a round of the class’s network")
 
 
 def sum_of(cells: list[dict[str, Any]]) -> str:
@@ -161,14 +162,14 @@ class Pupil:
 
     def work(self, lesson: str) -> None:
         """Run a lesson's cells from the top; in the last one, go on until the day is over."""
-        began, is_open, is_last = time.monotonic(), False, lesson == DAY[-1]
-        self.open(lesson)
-        code = [cell for cell in self.content["cells"] if cell["cell_type"] == "code"][:CELLS]
+        is_last = lesson == DAY[-1]
+        with self.day.timed(OPEN):
+            self.open(lesson)
+            code = [cell for cell in self.content["cells"] if cell["cell_type"] == "code"][:CELLS]
+            self.run(code[0])
         for number, cell in enumerate(itertools.cycle(code) if is_last else code):
-            output = self.run(cell)
-            if not is_open and (output.text or output.pictures):
-                self.day.waits["open a lesson"].append(time.monotonic() - began)
-                is_open = True
+            if number:
+                self.run(cell)
             if number % 3 == 2:
                 for what, trial in TRIED.items():
                     with self.day.timed(what):
