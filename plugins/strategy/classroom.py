@@ -1,7 +1,7 @@
 """Ansible strategy: mitogen's linear strategy if mitogen is installed, otherwise Ansible's own.
 
 If sudo on a Pi wants a password and none was given, ask for it at the terminal and repeat the task. A Pi that is lost
-while sudo starts is unreachable, as at any other moment: mitogen reports it as a failed task.
+or too slow while sudo starts is unreachable, as at any other moment: mitogen reports it as a failed task.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ TRIES = 3  # as in sudo itself
 MISSING = re.compile(r"(?:missing sudo password|sudo password is required)\.?$", re.I)
 INCORRECT = re.compile(r"(?:incorrect sudo password|sudo password is incorrect)\.?$", re.I)
 
-LOST = re.compile(r"Channel was disconnected while connection attempt was in progress; ")
+LOST = re.compile(
+    r"Channel was disconnected while connection attempt was in progress; "
+    r"|error occurred on host \S+: Connection timed out\.$"
+)
 
 
 class StrategyModule(Base):  # type: ignore[misc]

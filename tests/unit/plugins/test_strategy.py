@@ -59,13 +59,20 @@ def test_after_three_wrong_ones_or_with_a_wrong_one_in_the_inventory_it_is_asked
 
 
 @pytest.mark.slow
-def test_a_pi_that_is_lost_while_sudo_starts_is_unreachable(tmp_path: Path) -> None:
-    """Its power fails, and with it Python at its end of the connection."""
+@pytest.mark.parametrize(
+    ("sudo", "why"),
+    [("kill -KILL $PPID", "The connection was lost: its power"), ("exec sleep 600", "It takes too long to answer")],
+)
+def test_a_pi_that_is_lost_while_sudo_starts_is_unreachable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sudo: str, why: str
+) -> None:
+    """Its power fails, and with it Python at its end of the connection; or it is too busy."""
+    monkeypatch.setenv("ANSIBLE_TIMEOUT", "10")
     lost = tmp_path / "lost"
-    lost.write_text("#!/bin/sh\nkill -KILL $PPID\n")
+    lost.write_text(f"#!/bin/sh\n{sudo}\n")
     lost.chmod(0o755)
     status, said = run(tmp_path, {"pi-01": ""}, [], f"[lost]\npi-01 ansible_become_exe={lost}\n")
-    assert status != 0 and "fatal: [pi-01]: UNREACHABLE!" in said and "The connection was lost: its power" in said
+    assert status != 0 and "fatal: [pi-01]: UNREACHABLE!" in said and why in said
 
 
 def test_a_refused_password_is_recognised_and_other_failures_are_not() -> None:
