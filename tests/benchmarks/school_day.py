@@ -278,11 +278,11 @@ class School:
             if one.done():
                 one.result()
 
-    def measure(self, what: str, *buttons: str, ends: str = "Finished.") -> None:
+    def measure(self, what: str, *buttons: str) -> None:
         """Measure what buttons start, until the desk reports its end."""
         with self.day.timed(what):
-            said = self.teacher.press(*buttons, ends=ends)
-        if ends != "Finished.":
+            said = self.teacher.press(*buttons, ends="inished")
+        if "Not finished" in said:
             self.day.said.append((f"{what}: “{one_line(said)}”", self.day.waits[what][-1]))
 
     def hear(self, what: str, pupil: Pupil, words: str, seconds: float = LONGEST) -> None:
@@ -348,7 +348,7 @@ class School:
     def end(self, work: Path) -> None:
         """Collect, compare, and reset for the next class, which signs in."""
         self.teacher.go_to("Work")
-        self.measure("collect", "Collect", ends="Finished." if self.is_shared else "Not finished on all Pis.")
+        self.measure("collect", "Collect")
         self.classroom.fleet.start(self.dead.pi)
         self.compare("on the Pi", self.on_pi)
         self.teacher.press("Collect")
