@@ -1,6 +1,7 @@
 """Planted faults are found by the checks that are meant to find them, and by no others; the desk says what to do."""
 
 import xml.etree.ElementTree as ET
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,14 @@ def failed(folder: Path, pi: str) -> set[str]:
     return {case.get("name", "").partition("[")[0] for case in cases if case.find("failure") is not None}
 
 
+def span(folder: Path, pi: str) -> tuple[datetime, datetime]:
+    """Return when the checks of a Pi began and ended."""
+    suite = ET.parse(folder / f"junit/{pi}.xml").find("testsuite")
+    assert suite is not None
+    began = datetime.fromisoformat(suite.get("timestamp", ""))
+    return began, began + timedelta(seconds=float(suite.get("time", "")))
+
+
 @pytest.mark.quick
 def test_a_healthy_pi_is_reported(classroom: Classroom) -> None:
     """After site.yml every check holds, and the desk says so."""
@@ -89,6 +98,8 @@ def test_planted_faults_are_found_and_repaired(three: Classroom, own_report: lis
     output = four.fail("verify", *own_report)
     folder = tmp_path / "desk"
     assert {name: failed(folder, name) for name in FAULTS} == {name: checks for name, (_, checks) in FAULTS.items()}
+    began, ended = zip(*(span(folder, name) for name in FAULTS), strict=True)
+    assert max(began) < min(ended), "The Pis were not verified side by side."
     page = pis_page(Database(folder / "memory.sqlite").pis(), *FAULTS, DEAD)
     for sentence in (
         "The Pis: 0 of 4 ready",
