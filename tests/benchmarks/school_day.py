@@ -283,7 +283,8 @@ class School:
         with self.day.timed(what):
             said = self.teacher.press(*buttons, ends="inished")
         if "Not finished" in said:
-            self.day.said.append((f"{what}: “{one_line(said)}”", self.day.waits[what][-1]))
+            why = one_line(said).rpartition("What to do ")[2]
+            self.day.said.append((f"{what}: “{why}”", self.day.waits[what][-1]))
 
     def hear(self, what: str, pupil: Pupil, words: str, seconds: float = LONGEST) -> None:
         """Wait until a pupil's card has these words, and note what it says."""
