@@ -26,41 +26,26 @@ ifdef VERBOSE
 export ANSIBLE_STDOUT_CALLBACK := default
 endif
 
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 VIRTUAL := $(PYTHON) -m tests.virtual
 PLAYBOOK = ansible-playbook $(PIS) playbooks/$@.yml
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# $(call install,WHAT FOR,PACKAGES): install Debian packages. Only the demo, tests, image, cards and `make fetch` need any.
-define install
-{ \
-    command -v apt-get >/dev/null || { echo "$(1): this needs Debian 12 or 13 and its packages $(2); this computer has no apt-get. (make site, verify, update, labels, desk, message, off, collect, handout, restore and reset do not need it.)" >&2; exit 1; }; \
-    [ -z "$(SUDO)" ] || command -v sudo >/dev/null || { echo "$(1): this computer has no sudo: run 'apt-get install $(2)' as root, then run this again." >&2; exit 1; }; \
-    echo "== $(1): $(2)"; $(SUDO) apt-get update -qq && \
-    $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends $(2); \
-}
-endef
-# $(call need,WHAT FOR,PROGRAMS AND FILES,PACKAGES): install the packages unless all programs and files exist.
-define need
-@PATH=$$PATH:/usr/sbin; for thing in $(2); do \
-    [ -e "$$(command -v $$thing || echo $$thing)" ] || { $(call install,$(1),$(strip $(3))) && break || exit; }; \
-done
-endef
 # $(call stage,WHAT,COMMAND): one stage of the demo.
 define stage
 @echo; echo "== $(1)"; SECONDS=0; $(2) && echo "== $(1): $$SECONDS s" || { \
     echo "The demo failed here; see above. Run \`make demo\` again to continue, or \`make demo-stop\` to clean up." >&2; exit 1; }
 endef
-QEMU_USER = $(shell apt-cache show qemu-user-binfmt >/dev/null 2>&1 && echo qemu-user qemu-user-binfmt || echo qemu-user-static)
 define PYTHON_WANTED
 This needs Python 3.11 or newer, with venv and pip. On Debian, Ubuntu, Raspberry Pi OS and WSL: sudo apt install python3-venv. On Fedora: sudo dnf install python3. On openSUSE: sudo zypper install python313. On Arch: sudo pacman -S python. On a Mac: brew install python.
 endef
 export PYTHON_WANTED
 
+# Groups of Debian packages.
+GROUPS := compiler compilers card-tools image-tools board-tools apt-cache browser radius ssh-server
+
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop find adopt site update fetch verify collect handout restore reset cards labels desk \
-    message off known-pi translated cluster image board wheels release test test-all lint lock words compiler compilers \
-    card-tools image-tools board-tools apt-cache browser radius ssh-server
+    message off known-pi translated cluster image board wheels release test test-more test-all lint lock words
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -153,11 +138,13 @@ KEY ?= ~/.ssh/mynn-release
 release: translated compiler compilers image-tools  ## Make a release of the tagged commit: dist/release/VERSION (BOARDS=zero,desk; URL=https://...; KEY=FILE)
 	@python -m mynn_control.release '$(BOARDS)' '$(URL)' '$(KEY)'
 
-test: .venv/ready compiler card-tools apt-cache browser  ## Run lint, the quick unit tests and the tests with one virtual Pi (five minutes)
+test: .venv/ready compiler card-tools apt-cache browser ssh-server  ## Run lint, the quick unit tests and the tests with one virtual Pi (five minutes)
 	python -m tests.stages quick
 
-test-all: .venv/ready compiler compilers image-tools board-tools apt-cache browser radius ssh-server  ## Run all of the unit tests, a school year on virtual Pis, and the image (forty minutes)
-	python -m tests.stages all
+test-more: .venv/ready $(GROUPS)  ## Run what `make test` leaves out: slow unit tests, a school year on virtual Pis, and the image (half an hour)
+	python -m tests.stages more
+
+test-all: test test-more  ## Run all tests, first the quick ones (forty minutes)
 
 lint: .venv/ready build/ansible-lint  ## Check the code without running it
 	yamllint --strict .
@@ -206,7 +193,7 @@ lock: .venv/ready  ## Pin the latest versions in requirements.txt and in the Pis
 .venv/ready: requirements.txt
 	@[ -n "$(PYTHON)" ] || { echo "$$PYTHON_WANTED" >&2; exit 1; }
 	@command -v ssh >/dev/null || { echo "This needs ssh: install the package openssh-client (or openssh)." >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(call install,Python environments,python3-venv)
+	@$(PYTHON) -m mynn_control.programs venv
 	@echo "== The control node's tools: .venv, from requirements.txt (about a minute, once)"
 	@SECONDS=0; \
 	$(PYTHON) -m venv --clear .venv && \
@@ -220,42 +207,9 @@ $(OWN):
 translated: .venv/ready
 	@python -m mynn_control.languages build
 
-# Compiles mynn's kernel for this computer.
-compiler:
-	$(call need,A C compiler for mynn's kernel,gcc /usr/include/math.h,gcc libc6-dev)
+# The Debian packages that commands need: mynn_control/programs.py has the table.
+.PHONY: $(GROUPS)
+$(GROUPS):
+	@$(PYTHON) -m mynn_control.programs $@
 
-# These compile mynn's kernel for the Pis, in an image.
-compilers:
-	$(call need,Compilers for the Pis' processors,aarch64-linux-gnu-gcc arm-linux-gnueabihf-gcc arm-linux-gnueabi-gcc,\
-	    gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
-	    gcc-arm-linux-gnueabi libc6-dev-armel-cross)
-
-card-tools:
-	$(call need,The tools that lay out and compress an SD card,bmaptool genimage mke2fs mkfs.vfat mcopy sfdisk xz,\
-	    bmap-tools dosfstools e2fsprogs fdisk genimage mtools xz-utils)
-
-# Linux runs a Pi's programs through an emulator of its processor.
 image-tools: card-tools
-	$(call need,The tools that make an image,arch-test mmdebstrap /usr/lib/binfmt.d/qemu-arm.conf,\
-	    arch-test mmdebstrap $(QEMU_USER))
-
-# An emulator of whole Pis, and tools to adapt their device trees.
-board-tools:
-	$(call need,An emulator of Pis,qemu-system-arm qemu-system-aarch64 fdtput mcopy sfdisk xz,\
-	    qemu-system-arm device-tree-compiler fdisk mtools xz-utils)
-
-# A cache for the packages that apt on the Pis downloads. Playbooks start it themselves, so its service is masked.
-apt-cache:
-	@[ -x /usr/sbin/apt-cacher-ng ] || $(SUDO) ln -sfn /dev/null /etc/systemd/system/apt-cacher-ng.service 2>/dev/null || true
-	$(call need,A cache of packages for the Pis,apt-cacher-ng,apt-cacher-ng)
-
-browser:
-	$(call need,Browsers for the tests,chromium firefox-esr,chromium firefox-esr fonts-dejavu-core)
-
-# A school's Wi-Fi (RADIUS server and test client). The tests start the server themselves, so its service is masked.
-radius:
-	@[ -x /usr/sbin/hostapd ] || $(SUDO) ln -sfn /dev/null /etc/systemd/system/hostapd.service 2>/dev/null || true
-	$(call need,A school's Wi-Fi for the tests,eapol_test hostapd,eapoltest hostapd)
-
-ssh-server:
-	$(call need,An SSH server for the tests,dropbear,dropbear-bin)

@@ -5,7 +5,9 @@ import platform
 import shutil
 from pathlib import Path
 
-from .shell import SUDO, VirtualError, run, say, stage
+from mynn_control import programs
+
+from .shell import SUDO, VirtualError, run, say
 
 os.environ["PATH"] += ":/usr/sbin:/sbin"  # which not every shell looks in
 PROJECT = Path(__file__).resolve().parents[2]
@@ -14,12 +16,6 @@ INSTANCES = 16  # inotify instances per Pi: systemd, its services, and a margin
 # Hosts that do not mount cgroup version 2 there use both versions, which crun, podman's default runtime, refuses.
 UNIFIED = Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
-# The programs that each kind of Pi needs, and their Debian packages. Debian 12's netavark uses iptables.
-_CONTAINER = {"podman": "podman", "nft": "nftables", "iptables": "iptables"}
-_VM = {"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "mke2fs": "e2fsprogs"}
-_ALL = {"mmdebstrap": "mmdebstrap", "setpriv": "util-linux", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}
-# Also needed to make a root file system as an ordinary user.
-_UNPRIVILEGED = {"fakeroot": "fakeroot", "newuidmap": "uidmap"}
 # The host's apt settings that its mirror may depend on.
 _APT_SETTINGS = ("Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquire::http::Proxy", "Acquire::https::Proxy")
 
@@ -33,18 +29,13 @@ def ensure_packages(kind: str) -> None:
     """Install the Debian packages that a kind of Pi needs."""
     if platform.machine() != "x86_64" or not shutil.which("apt-get"):
         raise VirtualError("The virtual Pis need Debian 12 or 13 on x86-64, which this computer is not.")
-    programs = _ALL | (_VM if kind == "vm" else _CONTAINER) | (_UNPRIVILEGED if SUDO else {})
-    if kind == "container" and not UNIFIED:
-        programs["runc"] = "runc"
-    missing = sorted({package for program, package in programs.items() if not shutil.which(program)})
-    if not missing:
-        return
-    if SUDO and not shutil.which("sudo"):
-        raise VirtualError(f"Only root may install what the virtual Pis need: `apt-get install {' '.join(missing)}`.")
-    with stage(f"Installing {', '.join(missing)} with apt-get, once"):
-        install = "apt-get -q update && apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends"
-        words = [*SUDO, "env", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", f"{install} {' '.join(missing)}"]
-        run(words, doing="Installing the packages that the virtual Pis need")
+    groups = ["virtual-machines" if kind == "vm" else "containers"]
+    groups += ["unprivileged"] if SUDO else []
+    groups += ["old-containers"] if kind == "container" and not UNIFIED else []
+    try:
+        programs.ensure(*groups)
+    except programs.CannotInstallError as error:
+        raise VirtualError(str(error)) from None
 
 
 def ensure_watches(size: int) -> None:
