@@ -58,7 +58,7 @@ def measured(path: Path, largest: int, name: str = "") -> File:
     with open_regular(path) as file:
         about = os.fstat(file.fileno())
         digest, size = hashlib.sha256(), 0
-        while max(size, about.st_size) <= largest and (block := file.read(1 << 20)):
+        while max(size, about.st_size) <= largest and (block := file.read(1 << 16)):
             digest.update(block)
             size += len(block)
     if max(size, about.st_size) > largest:
