@@ -4,13 +4,9 @@ import os
 import pwd
 from pathlib import Path
 
-import pytest
-
 # Run by root, the code under test becomes another account to work for a student: here `nobody`, which every Debian has.
 # Without root there is no other account to become, so the student is whoever runs the tests.
 STUDENT = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do this: run pytest as root")
 
 
 def account(home: Path) -> pwd.struct_passwd:

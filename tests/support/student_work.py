@@ -59,7 +59,7 @@ class Pi:
     def files(self) -> dict[str, bytes]:
         """Return the contents of each regular file in the student's folder, by its path; 16 MiB of it at most."""
         paths = [path for path in self.folder.rglob("*") if path.is_file() and not path.is_symlink()]
-        return {str(path.relative_to(self.folder)): path.open("rb").read(1 << 24) for path in paths}
+        return {str(path.relative_to(self.folder)): read_start(path) for path in paths}
 
     def check_baseline(self) -> None:
         """Check that the home is as it was when it was new."""
@@ -67,6 +67,12 @@ class Pi:
         assert read_files(self.home) == lessons | {".profile": b"# as new"}
         assert {path.name for path in self.home.iterdir()} == {"notebooks", ".profile"}
         assert {path.stat().st_uid for path in self.home.rglob("*")} == {STUDENT.pw_uid}
+
+
+def read_start(path: Path) -> bytes:
+    """Return a file's first 16 MiB."""
+    with path.open("rb") as file:
+        return file.read(1 << 24)
 
 
 def file_of(name: str, content: bytes) -> File:

@@ -7,6 +7,7 @@ import pwd
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -71,12 +72,14 @@ class Class:
     def ask(self, *steps: Callable[[], object]) -> None:
         """Ask until each step returned what is true, one after the other."""
         left, end = [*steps], time.monotonic() + 600
+        ended = threading.Event()
 
         def update() -> None:
             self.answers.update()
             if left and left[0]():
                 left.pop(0)
-            if not left or time.monotonic() > end:
+            if (not left or time.monotonic() > end) and not ended.is_set():
+                ended.set()  # a second interrupt would not wait for anything
                 os.kill(os.getpid(), signal.SIGINT)
 
         asyncio.run(self.monitor.run(update, lambda: None))

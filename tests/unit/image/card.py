@@ -47,8 +47,9 @@ class Card:
             self.write(path, TEMPLATE.read_text().replace("\n", "\r\n"))
 
     def write(self, path: str, content: str | bytes) -> None:
-        """Write a file to the card."""
+        """Replace a file on the card, as root may, even if nobody may write to it."""
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / path).unlink(missing_ok=True)
         (self.root / path).write_bytes(content.encode() if isinstance(content, str) else content)
 
     def read(self, path: str) -> str:

@@ -29,7 +29,6 @@ from mynn_control.image_release import pack
 from tests.support.classroom import until
 from tests.support.image import Image
 from tests.support.programs import ANSIBLE_PLAYBOOK, ROOT
-from tests.support.student import as_root
 from tests.unit.image.conftest import FILES, Built
 from tests.unit.image.test_preseed import KEY as IEEE
 from tests.unit.image.test_preseed import authority
@@ -341,7 +340,7 @@ exec $REAL "$@"
 
 
 @pytest.mark.slow
-@as_root
+@pytest.mark.root
 def test_cards_are_written_one_after_the_other_and_after_ctrl_c_the_next_run_continues(school: School) -> None:
     """A card from before, a hard disk and a card that is left in are not written to; a bad card is noticed.
 

@@ -15,7 +15,6 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.support.imager import downloaded
 from tests.support.programs import ROOT
-from tests.support.student import as_root
 from tests.unit.image.conftest import DISK, EPOCH, LEFT_BEHIND, VENDOR, Built, make_disk, set_times
 
 MIB = 1 << 20
@@ -28,7 +27,7 @@ def unpack(image: Path, total: str, root: Path) -> subprocess.CompletedProcess[s
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@as_root
+@pytest.mark.root
 def test_a_folder_comes_back_as_it_was(built: Built, tmp_path: Path) -> None:
     """With owners, modes and times; without what a build leaves behind."""
     there = tmp_path / "root"
@@ -81,7 +80,7 @@ def test_an_unsuitable_image_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@as_root
+@pytest.mark.root
 def test_the_vendors_first_boot_is_disabled(built: Built, tmp_path: Path) -> None:
     """In a root that the role makes from an image of Raspberry Pi OS: it boots our partition with systemd."""
     with (tmp_path / "card.img.xz").open("wb") as packed:

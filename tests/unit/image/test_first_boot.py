@@ -12,7 +12,6 @@ from typing import Any
 import argon2
 import pytest
 
-from tests.support.student import as_root
 from tests.unit.image.card import CONF, SETTINGS, SYSTEM, TREE, Card, first_boot
 from tests.unit.image.test_preseed import IMAGER, KEY, PUBLIC, YESCRYPT
 
@@ -188,7 +187,7 @@ def assert_all_applied(card: Card) -> None:
     assert card.read("etc/ssh/sshd_config.d/10-mynn-pi.conf") == (SYSTEM / "files/sshd.conf").read_text()
 
 
-@as_root
+@pytest.mark.root
 def test_plain_passwords_and_other_keys(card: Card) -> None:
     """A password opens the account and is on the card nowhere; a key is added to those that are there, once."""
     card.write("home/pi/.ssh/authorized_keys", f"# of old\n{PUBLIC}\n")
@@ -202,7 +201,7 @@ def test_plain_passwords_and_other_keys(card: Card) -> None:
 
 
 @pytest.mark.slow
-@as_root
+@pytest.mark.root
 def test_the_next_boot_recovers_from_a_power_cut_at_any_step(tmp_path: Path) -> None:
     """At the first boot, with all kinds of settings. Then no secret is left on the small partition."""
     steps = 0
@@ -222,7 +221,7 @@ def test_the_next_boot_recovers_from_a_power_cut_at_any_step(tmp_path: Path) -> 
         assert b"of the school" not in content and b"marigold7" not in content, path
 
 
-@as_root
+@pytest.mark.root
 def test_settings_are_applied_later_and_once_and_what_is_not_given_stays(card: Card) -> None:
     card.boot()
     card.boot(ALL)

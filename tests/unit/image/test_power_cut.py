@@ -9,11 +9,10 @@ import pytest
 
 from tests.support.image import Image
 from tests.support.power_cut import FILES, identity_faults, panic_boots_again, tear
-from tests.support.student import as_root
 from tests.unit.image.card import Card
 from tests.unit.image.conftest import Built
 
-pytestmark = [as_root, pytest.mark.slow]
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
 def test_a_torn_superblock_is_repaired_and_booted_again(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def compiler_for(architecture: str) -> str:
     """Return the compiler for one of Debian's architectures, or skip the test."""
     compiler = f"{MACHINES.get(architecture, 'no')}-gcc"
     if not shutil.which(compiler):
-        pytest.skip(f"{compiler} is missing: `make test-all` installs it")
+        pytest.skip(f"{compiler} is missing: `make compilers` installs it")
     return compiler
 
 
@@ -199,7 +199,7 @@ def test_on_a_machine_that_nobody_thought_of_the_wheel_is_for_this_python() -> N
     assert said == ["py3", "none", sysconfig.get_platform().replace("-", "_")]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the script needs root: `sudo .venv/bin/python -m pytest` runs it")
+@pytest.mark.root
 def test_on_a_pi_the_distribution_mynn_becomes_mynn_pi(tmp_path: Path) -> None:
     """Both have the same files, which must be there afterwards."""
     with pi_venv() as venv:

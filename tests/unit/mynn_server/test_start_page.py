@@ -19,7 +19,7 @@ from mynn_server.credentials import status_socket_name
 from mynn_server.start_page import message, own_files, progress
 from mynn_server.status_socket import tasks_of
 from tests.support.jupyter_server import PASSWORD, Server
-from tests.support.student import STUDENT, as_root
+from tests.support.student import STUDENT
 from tests.unit.mynn_server.conftest import FIRST, THIRD, notebook
 
 
@@ -81,7 +81,7 @@ def test_a_missing_lesson_can_be_put_back_but_nothing_is_overwritten(server: Ser
     assert not path.exists()
 
 
-@as_root
+@pytest.mark.root
 def test_another_account_is_told_nothing(server: Server) -> None:
     name = status_socket_name(server.hashed)
     ask = f"import socket; it = socket.socket(socket.AF_UNIX); it.connect('\\x00{name}'); print(it.recv(1000))"

@@ -19,7 +19,7 @@ import pytest
 from mynn_server import status_stream
 from mynn_server.credentials import status_socket_name
 from mynn_server.talk import FROM_TEACHER
-from tests.support.student import STUDENT, as_root, give_to_student
+from tests.support.student import STUDENT, give_to_student
 
 LARGEST = 1000
 OUR_UID = os.geteuid()
@@ -77,7 +77,7 @@ def test_the_desk_may_look_at_notebooks_in_the_students_folder_only(home: Path) 
     assert Student(home).poller.answer({"look": ["root", "mine.ipynb"]}) == {"look": {"root/mine.ipynb": None}}
 
 
-@as_root
+@pytest.mark.root
 def test_files_are_read_with_the_students_powers(home: Path) -> None:
     """A file of root's cannot be shown, even through a link in place of the student's folder."""
     roots = home / "roots"
@@ -89,7 +89,7 @@ def test_files_are_read_with_the_students_powers(home: Path) -> None:
     assert Student(home / "notebooks").news() == Student(home).news() == [None]
 
 
-@as_root
+@pytest.mark.root
 def test_what_a_teacher_says_is_written_with_the_students_powers(home: Path) -> None:
     """A link in place of the student's folder leads nowhere."""
     roots = home / "roots"

@@ -20,7 +20,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student
 from ansible_collections.mynn.pi.plugins.modules import lessons
 from mynn.files import locked
 from tests.support import student_work
-from tests.support.student import STUDENT, as_root, give_to_student, read_files
+from tests.support.student import STUDENT, give_to_student, read_files
 
 Lessons = dict[str, bytes]
 V1: Lessons = {"part2.ipynb": b"two, first", "part3.ipynb": b"three, first", "pictures/pen.png": b"pen, first"}
@@ -121,7 +121,7 @@ IN_THE_WAY: dict[str, Callable[[Path, Path], object]] = {
 }
 
 
-@as_root
+@pytest.mark.root
 @pytest.mark.parametrize("what", IN_THE_WAY)
 @pytest.mark.parametrize("name", ["pictures", "../notebooks"])
 def test_anything_in_place_of_a_folder_is_kept(what: str, name: str, pi: Pi) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.mynn.pi.plugins.modules import pi_state
 from tests.support.programs import ROOT
-from tests.support.student import account, as_root
+from tests.support.student import account
 
 
 def write(path: Path, text: str) -> None:
@@ -95,7 +95,7 @@ print(json.dumps([found, mine, resource.getrusage(resource.RUSAGE_CHILDREN).ru_m
 """
 
 
-@as_root
+@pytest.mark.root
 @pytest.mark.parametrize("content", [b'{"cells": [' + b"[]," * 2_700_000 + b"[]]}", b"[" * (16 << 20)], ids=len)
 def test_no_lesson_can_use_up_the_memory_or_prevent_the_answer(open_folder: Path, content: bytes) -> None:
     write(open_folder / "notebooks/b.ipynb", '{"cells": []}')
@@ -107,7 +107,7 @@ def test_no_lesson_can_use_up_the_memory_or_prevent_the_answer(open_folder: Path
     assert peak <= before + (pi_state.MEMORY >> 10)
 
 
-@as_root
+@pytest.mark.root
 def test_files_are_read_with_the_students_permissions_and_within_a_time(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ from ansible_collections.mynn.pi.plugins.module_utils.linux import as_student
 from ansible_collections.mynn.pi.plugins.module_utils.students_folder import sha256
 from ansible_collections.mynn.pi.plugins.modules import lessons
 from tests.support.json_values import JSON
-from tests.support.student import STUDENT, as_root, give_to_student, read_files
+from tests.support.student import STUDENT, give_to_student, read_files
 from tests.support.student_work import IN, LESSONS, LIMIT, Pi, file_of
 
 WORK = {
@@ -319,7 +319,7 @@ def test_work_is_what_the_student_made_or_changed(pi: Pi) -> None:
     assert f"{IN}pictures/pen.png" in pi.list()[0], "without the record of handed-out lessons they count as work"
 
 
-@as_root
+@pytest.mark.root
 def test_nothing_is_read_through_a_link_or_without_the_students_permission(pi: Pi) -> None:
     """Nor does it wait for a pipe."""
     secret = pi.home.parent / "roots"
@@ -378,7 +378,7 @@ def test_a_file_that_keeps_growing_is_given_up(pi: Pi, monkeypatch: pytest.Monke
 # --- the process that works as the student
 
 
-@as_root
+@pytest.mark.root
 def test_no_student_can_stop_a_process_that_works_as_the_student() -> None:
     """Another of the student's processes tries to; the kernel checks the real and the saved user id."""
 
@@ -392,7 +392,7 @@ def test_no_student_can_stop_a_process_that_works_as_the_student() -> None:
     assert {STUDENT.pw_uid, STUDENT.pw_gid} == set(as_student(STUDENT, work, 30))
 
 
-@as_root
+@pytest.mark.root
 def test_work_that_takes_too_long_is_given_up() -> None:
     with pytest.raises(TimeoutError, match="took too long"):
         as_student(STUDENT, lambda: time.sleep(600), 1)
@@ -418,7 +418,7 @@ def card(open_folder: Path) -> Iterator[Path]:
     subprocess.run(["umount", place], check=True)
 
 
-@as_root
+@pytest.mark.root
 def test_work_is_collected_from_a_card_that_a_student_has_filled(card: Path) -> None:
     """And if there is no room for root either, it says so."""
     pi = Pi(card)
