@@ -13,8 +13,9 @@ import pytest
 from mynn_control.desk.database import Database
 from tests.provisioned.notebook_server import NotebookServer
 from tests.support.classroom import ROOT, Classroom
+from tests.support.jupyter_server import AS_STUDENT
+from tests.support.student import give_to_student
 
-NOBODY = 65534
 # Programs that only root may use, or that only Debian has.
 MISSING = (
     "sudo",
@@ -41,16 +42,14 @@ class Teacher:
         self.inventory = home / "inventory.ini"
 
     def make(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run make as this user."""
+        """Run make as an ordinary user: as `nobody` if root runs the tests."""
         environment = {"HOME": str(self.home), "PATH": str(self.home / "bin"), "LANG": "C.UTF-8"}
         environment["PIP_NO_COMPILE"] = "1"  # of Ansible's thousands of files, few are ever imported
         done = subprocess.run(
             ["make", f"INVENTORY={self.inventory}", *words],
             cwd=self.project,
             env=environment,
-            user=NOBODY,
-            group=NOBODY,
-            extra_groups=[],
+            **AS_STUDENT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -64,8 +63,6 @@ class Teacher:
 @pytest.fixture(scope="module")
 def teacher(classroom: Classroom) -> Iterator[Teacher]:
     """Copy the project, the fleet's key and the passwords into a teacher's home."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can become another user: run pytest as root")
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
         teacher = Teacher(Path(name))
         listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -83,7 +80,7 @@ def teacher(classroom: Classroom) -> Iterator[Teacher]:
         text = classroom.inventory.read_text(encoding="utf-8").replace(str(state.key), f"{teacher.home}/key")
         teacher.inventory.write_text(text.replace(str(state.known_hosts), f"{teacher.home}/known"), encoding="utf-8")
         for path in (teacher.home, *teacher.home.rglob("*")):
-            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+            give_to_student(path)
         yield teacher
 
 

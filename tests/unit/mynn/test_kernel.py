@@ -187,7 +187,7 @@ def pi_zero(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command that runs PROGRAM, compiled for a Pi Zero with the flags of setup.py."""
     for program in (COMPILER, RUNNER):
         if not shutil.which(program):
-            pytest.skip(f"{program} is missing: `make test-all` installs it")
+            pytest.skip(f"{program} is missing: `make compilers image-tools` installs it")
     folder = tmp_path_factory.mktemp("arm")
     (folder / "program.c").write_text(PROGRAM, encoding="utf-8")
     setup = "import setuptools; setuptools.setup = lambda **_: None; import setup; print(*setup.flags())"
