@@ -158,7 +158,7 @@ def notebook(look: Look, monitor: Monitor | None, renderer: Renderer, work: Path
             text, note = "[]", _("It was not collected before.")
         note = f"{_(NOT_GIVEN)} {note}"
     damaged = _("This notebook cannot be shown: it is damaged, or takes too long.")
-    return renderer.html(text, language(), note) or renderer.html("[]", language(), damaged) or damaged
+    return renderer.html(language(), text, note) or renderer.html(language(), "[]", damaged) or damaged
 
 
 def collected(work: Path, pi: str, student: str, file: str) -> tuple[str | None, str]:

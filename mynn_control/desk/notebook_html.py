@@ -1,7 +1,7 @@
 """HTML of a pupil's notebook. What pupils wrote is untrusted: of their HTML, only what is listed here is left.
 
-It runs in a process of its own (renderer.py), which reads requests as lines of JSON, the arguments of `html`, and
-prints HTML as lines of JSON, null if a notebook is damaged. The HTML is for a frame without rights (app.py).
+It runs in a process of its own (renderer.py), which reads requests as lines of JSON, a language and the arguments of
+`html`, and prints HTML as lines of JSON, null if a notebook is damaged. A frame without rights shows it (app.py).
 
 nh3 takes out whatever is not listed, from each text and each output alone, so that nothing leaves its cell. The lists
 have what Markdown, our lessons and tables of pandas are made of. Pictures are data: nothing is fetched.
@@ -92,7 +92,9 @@ DRAWN = names(
 REPEATED = names("circle clipPath ellipse line linearGradient path polygon polyline rect")
 CLIPS = re.compile(r"<clipPath(?:(?!</clipPath>).)*clip-path", re.S)  # clips that are clipped in turn, likewise
 SVG = re.compile(r"<svg\b.*?</svg\s*>", re.S | re.I)
-IMAGE = re.compile(r'<img((?: [\w:-]+="[^"]*")*)>')  # as nh3 writes it
+FUNCTION = re.compile(r"(\\(?:ln|log|exp|sin|cos|tan|max|min))(?![a-zA-Z]| *[(_^{\\])")  # MathML sets no gaps around it
+# As nh3 writes them. A link only says where it leads: a browser connects as soon as one is pointed at.
+IMAGE, LINK = (re.compile(rf'<{tag}((?: [\w:-]+="[^"]*")*)>') for tag in ("img", "a"))
 
 
 def kept(tag: str, name: str, value: str) -> str | None:
@@ -116,8 +118,8 @@ SAFE = nh3.Cleaner(
     attributes=ATTRIBUTES | dict.fromkeys(MATHS, FORMULA),
     attribute_filter=kept,
     tag_attribute_values={"span": {"role": {"img"}}},
-    set_tag_attribute_values={"a": {"target": "_blank"}},  # the frame may open no window, so a link does nothing
     url_schemes={"http", "https", "mailto", "data"},
+    link_rel=None,
 )
 SAFE_SVG = nh3.Cleaner(
     tags=GRAPHICS,
@@ -157,11 +159,13 @@ def safe(html: str) -> Markup:
     """Return what may be shown of HTML that a pupil has written."""
     html = SVG.sub(lambda one: f'<img alt="" src="{svg_source(one[0])}">', html)
     left_out = f"<em>{escape(_('[This picture cannot be shown here.]'))}</em>"
-    return Markup(IMAGE.sub(lambda one: one[0] if ' src="' in one[1] else left_out, SAFE.clean(html)))
+    html = IMAGE.sub(lambda one: one[0] if ' src="' in one[1] else left_out, SAFE.clean(html))
+    return Markup(LINK.sub(lambda one: one[0].replace(' href="', ' title="'), html))
 
 
 def formula(tex: str, how: dict[str, Any]) -> str:
     """Return a formula as MathML, or as it was written if it is no formula."""
+    tex = FUNCTION.sub(r"\\,\1\\,", tex)
     try:
         return convert(tex, display="block" if how["display_mode"] else "inline")
     except Exception:  # whatever a pupil writes between two dollars
@@ -183,12 +187,11 @@ def code(text: str) -> Markup:
     return Markup(highlight(shown(text), PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)))
 
 
-def html(text: str, language: str, note: str) -> str:
+def html(text: str, note: str) -> str:
     """Return a notebook's HTML. text: its cells (mynn_server/look.py). note: a sentence above them, or none.
 
     The cell that checks a task is at #cell-id=TASK.
     """
-    os.environ[VARIABLE] = language
     tasks: set[str] = set()
     cells = [drawn(cell, tasks) for cell in json.loads(text)]
     colours = {scheme: Markup(one.get_style_defs(".code")) for scheme, one in COLOURS.items()}
@@ -249,7 +252,8 @@ def main() -> None:
     """Answer requests until the input ends."""
     for line in sys.stdin:
         try:
-            page: str | None = html(*json.loads(line))
+            os.environ[VARIABLE], *given = json.loads(line)
+            page: str | None = html(*given)
         except Exception:  # whatever is in a damaged notebook
             page = None
         print(json.dumps(page), flush=True)

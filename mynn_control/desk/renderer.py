@@ -19,7 +19,7 @@ class Renderer:
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
 
-    def html(self, *arguments: str) -> str | None:
+    def html(self, language: str, text: str, note: str) -> str | None:
         """Return a notebook's HTML, as notebook_html.html does; None if it is damaged, or takes too long."""
         with self._lock:
             if not self._process or self._process.poll() is not None:
@@ -31,7 +31,7 @@ class Renderer:
             timer = threading.Timer(DEADLINE, self._process.kill)
             timer.start()
             try:
-                print(json.dumps(arguments), file=self._process.stdin, flush=True)
+                print(json.dumps([language, text, note]), file=self._process.stdin, flush=True)
                 answer: str | None = json.loads(self._process.stdout.readline() or "null")
             except BrokenPipeError:
                 return None
