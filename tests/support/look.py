@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Frame, Page, Route
@@ -27,6 +28,11 @@ TEXT = """() => {
   document.querySelectorAll("pre.code").forEach((one) => one.remove());
   return document.querySelector("main").innerText;
 }"""
+
+
+def looked_at(notebook: Path) -> str:
+    """Return a saved notebook as the desk shows it."""
+    return html(shortened(notebook.read_bytes()) or "", "")
 
 
 def look_at(page: Page, content: str) -> Frame:

@@ -47,7 +47,8 @@ HOSTILE = """<script>fetch("{evil}")</script><img src="{evil}/1"><img src="x" on
 <a href="{evil}/12">away</a> harmless
 <p style="background: url({evil}/13); position: fixed">styled</p><a href="data:text/html,<script>1</script>">page</a>
 <math href="{evil}/14"><mtext href="javascript:1">formula</mtext>
-<annotation-xml encoding="text/html"><img src="{evil}/15"></annotation-xml></math><svg xmlns="http://www.w3.org/2000/svg"><a href="{evil}/16"><text y="9">drawn</text></a>
+<annotation-xml encoding="text/html"><img src="{evil}/15"></annotation-xml></math>
+<svg xmlns="http://www.w3.org/2000/svg"><a href="{evil}/16"><text y="9">drawn</text></a>
 <style>@import "{evil}/17"</style><foreignObject><img src="{evil}/18"/></foreignObject></svg>"""
 
 
