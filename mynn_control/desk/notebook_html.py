@@ -29,6 +29,7 @@ from PIL import Image
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
+from pygments.token import STANDARD_TYPES
 
 from mynn.outline import CHECKED
 from mynn.translation import VARIABLE
@@ -118,6 +119,7 @@ SAFE = nh3.Cleaner(
     attributes=ATTRIBUTES | dict.fromkeys(MATHS, FORMULA),
     attribute_filter=kept,
     tag_attribute_values={"span": {"role": {"img"}}},
+    allowed_classes={"span": set(STANDARD_TYPES.values())},  # of code in colour
     url_schemes={"http", "https", "mailto", "data"},
     link_rel=None,
 )
@@ -149,7 +151,7 @@ def picture(source: str) -> str | None:
 
 
 def svg_source(text: str) -> str:
-    """Return an SVG as a data URL, "" if it is none: in a picture, no browser runs a script or fetches anything."""
+    """Return an SVG as a data URL, or "": in a picture, no browser runs a script or fetches anything."""
     text = SAFE_SVG.clean(text).replace(' xlink:href="', ' href="').replace("&nbsp;", "&#160;")  # as XML has it
     _before, svg, rest = ("", "", "") if CLIPS.search(text) else text.partition("<svg")
     return svg and f"data:image/svg+xml;base64,{b64encode((svg + rest).encode()).decode()}"
@@ -172,7 +174,12 @@ def formula(tex: str, how: dict[str, Any]) -> str:
         return f"<code>{escape(tex)}</code>"
 
 
-MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+def code(text: str, *_how: str) -> str:
+    """Return Python in colour, as HTML."""
+    return str(highlight(shown(text), PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)))
+
+
+MARKDOWN = MarkdownIt("commonmark", {"highlight": code}).enable(["table", "strikethrough"])
 MARKDOWN.use(dollarmath_plugin, renderer=formula, double_inline=True)
 COLOURS = {scheme: HtmlFormatter(style=style) for scheme, style in (("light", "default"), ("dark", "github-dark"))}
 
@@ -182,11 +189,6 @@ def markdown(text: str) -> Markup:
     return safe(MARKDOWN.render(text))
 
 
-def code(text: str) -> Markup:
-    """Return Python in colour."""
-    return Markup(highlight(shown(text), PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)))
-
-
 def html(text: str, note: str) -> str:
     """Return a notebook's HTML. text: its cells (mynn_server/look.py). note: a sentence above them, or none.
 
@@ -194,7 +196,7 @@ def html(text: str, note: str) -> str:
     """
     tasks: set[str] = set()
     cells = [drawn(cell, tasks) for cell in json.loads(text)]
-    colours = {scheme: Markup(one.get_style_defs(".code")) for scheme, one in COLOURS.items()}
+    colours = {scheme: Markup(one.get_style_defs("pre")) for scheme, one in COLOURS.items()}
     return render("notebook", {"cells": cells, "note": note, "colours": colours})
 
 
@@ -209,7 +211,11 @@ def drawn(cell: dict[str, Any], tasks: set[str]) -> dict[str, Any]:
         made["source"] = markdown(source)
     if kind == "code":
         both = [output(one, after) for one, after in pairwise([*(cell["outputs"] or []), {}])]
-        made |= {"source": code(source), "count": cell["execution_count"], "outputs": [one for one in both if one]}
+        made |= {
+            "source": Markup(code(source)),
+            "count": cell["execution_count"],
+            "outputs": [one for one in both if one],
+        }
     return made
 
 

@@ -99,6 +99,7 @@ NO_PICTURE = "<em>[This picture cannot be shown here.]</em>"
         ('<a href="https://a.test/?b&c">a</a>', '<a title="https://a.test/?b&amp;c">a</a>'),
         ('<math href="x"><mi xlink:href="x">a</mi></math>', "<math><mi>a</mi></math>"),
         ("<math><mtext><script>1</script></mtext></math>", "<math><mtext></mtext></math>"),
+        ('<span class="k note">def</span>', '<span class="k">def</span>'),
         ("</div></section><table><tr><td>a", "<table><tbody><tr><td>a</td></tr></tbody></table>"),
     ],
 )
