@@ -22,8 +22,10 @@ from playwright.sync_api import Page, expect
 from mynn.tasks import Answer, Record
 from mynn_control.desk import look, notebook_html, record
 from mynn_control.desk.database import Database
+from mynn_server.look import shortened
 from tests.support.browser import assert_accessible
 from tests.support.desk import open_desk
+from tests.support.programs import ROOT
 from tests.unit.control.test_desk_pis import answer
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
@@ -140,6 +142,14 @@ def test_a_notebook_of_50_mb_is_not_read(tmp_path: Path) -> None:
     assert look.collected(tmp_path, "pi-01", ME, "large.ipynb")[0] == "[]"
     os.truncate(file, 50_000_000)
     assert look.collected(tmp_path, "pi-01", ME, "large.ipynb")[0] is None
+
+
+@pytest.mark.slow
+def test_a_lesson_in_a_look_is_accessible(browser_page: Page) -> None:
+    lesson = json.loads((ROOT / "notebooks/part3_wrong_derivative.ipynb").read_bytes())
+    lesson["cells"][1]["outputs"] = [{"output_type": "stream", "name": "stderr", "text": "\N{NO-BREAK SPACE}" * 300}]
+    browser_page.set_content(notebook_html.html(shortened(json.dumps(lesson).encode()) or "", "A note."))
+    assert_accessible(browser_page)
 
 
 @pytest.mark.slow
