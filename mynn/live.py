@@ -1,7 +1,8 @@
 """Base class of widgets (anywidget), with a sentence that replaces a widget once its program has ended.
 
 A page opened later cannot show the widget. In a trusted notebook, Jupyter then writes "Error displaying widget: model
-not found"; in an untrusted one, as after a restart of the Pi, it shows the widget's plain text.
+not found"; in an untrusted one, as after a restart of the Pi, it shows the widget's plain text. Below the sentence is
+what was entered, so that it is in the notebook, and the teacher's desk can show it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import anywidget
 from IPython.display import display
 
 from mynn.lesson.notebook import show_html
-from mynn.translation import browser_catalog
+from mynn.translation import _, browser_catalog
 
 # Jupyter's error message is bare text in the widget's place, which has no child element then: :has() detects that. CSS
 # writes our sentence. In an untrusted notebook, Jupyter removes the style, and only an empty paragraph is left.
@@ -23,11 +24,12 @@ from mynn.translation import browser_catalog
 _BELOW = """\
 <style>
 .jp-OutputArea:has(.mynn-gone) .jupyter-widgets:not(:has(*)) {{ display: none }}
-.mynn-gone {{ display: none; margin: 4px 0; padding: 10px 12px; border-left: 4px solid #888 }}
+.mynn-gone, .mynn-entered {{ display: none; margin: 4px 0; padding: 10px 12px; border-left: 4px solid #888 }}
 .mynn-gone::before {{ content: attr(data-says) }}
-.jp-OutputArea-child:has(.jupyter-widgets):not(:has(.jupyter-widgets *)) + * .mynn-gone {{ display: block }}
+.jp-OutputArea-child:has(.jupyter-widgets):not(:has(.jupyter-widgets *)) + * [class^="mynn-"] {{ display: block }}
 </style>
-<p class="mynn-gone" data-says="{says}"></p>"""
+<p class="mynn-gone" data-says="{says}"></p>
+<div class="mynn-entered">{entered}</div>"""
 
 
 _HERE = Path(__file__).parent
@@ -56,10 +58,26 @@ class Live(anywidget.AnyWidget):
         """Return the sentence to show once the program has ended."""
         raise NotImplementedError
 
+    def entered(self) -> str:
+        """Return what was entered, as HTML."""
+        return escape(_("What was done here is not kept."))
+
+    def _below(self) -> str:
+        return _BELOW.format(says=escape(self.gone()), entered=self.entered())
+
     def _ipython_display_(self, **_how: Any) -> None:
-        """Show the widget, and below it, hidden, the sentence that replaces it later."""
+        """Show the widget, and below it, hidden, what replaces it later."""
         bundle = self._repr_mimebundle_()
         assert bundle
         data, metadata = bundle
         display({**data, "text/plain": self.gone()}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
-        show_html(_BELOW.format(says=escape(self.gone())), "")
+        below = self._below()
+        place = show_html(below, "", display_id=True)
+
+        def follow(_change: Any) -> None:
+            nonlocal below
+            if self._below() != below:
+                below = self._below()
+                show_html(below, "", display_id=place.display_id, update=True)
+
+        self.observe(follow)

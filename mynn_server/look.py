@@ -20,8 +20,12 @@ def shortened(content: bytes) -> str | None:
     Left out is each output that is too large, then as many as needed, from the last cell on.
     """
     try:
-        cells = [{name: cell.get(name) for name in KEPT} for cell in json.loads(content)["cells"]]
-        for cell in cells:
+        cells = []
+        for whole in json.loads(content)["cells"]:
+            cell = {name: whole.get(name) for name in KEPT}
+            if "source_hidden" in (whole.get("metadata") or {}).get("jupyter", {}):
+                cell["folded"] = whole["metadata"]["jupyter"]["source_hidden"] is True
+            cells.append(cell)
             outputs = cell["outputs"] or []
             cell["outputs"] = [one if size(one) <= LARGEST_OUTPUT else LEFT_OUT for one in outputs]
         excess = size(cells) - LARGEST_ANSWER

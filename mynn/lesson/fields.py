@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import traitlets
 
+from mynn.lesson.guesses import in_words
+from mynn.lesson.notebook import svg_html
 from mynn.live import Live, script
 from mynn.translation import _
 
@@ -45,6 +48,10 @@ class NumberField(_Field):
     value = traitlets.Float(None, allow_none=True).tag(sync=True)
     _entry = "value"
 
+    def entered(self) -> str:
+        """Return the guess, as HTML."""
+        return escape(f"{self.question} ({in_words(self.value, self.unit)})")
+
     @traitlets.validate("value")
     def _in_range(self, proposal: Any) -> float | None:
         value: float | None = proposal["value"]
@@ -64,6 +71,23 @@ class CurveField(_Field):
     y_label = traitlets.Unicode().tag(sync=True)
     heights = traitlets.List(traitlets.Float(allow_none=True)).tag(sync=True)
     _entry = "heights"
+
+    def entered(self) -> str:
+        """Return the curve, as HTML: a picture of 220 × 120 with the labels at the ends of its axes."""
+        points = zip(self.places, self.heights, strict=False)
+        drawn = " ".join(f"{220 * x:.1f},{120 - 120 * y:.1f}" for x, y in points if y is not None)
+        if not drawn:
+            return escape(f"{self.question} ({_('nothing drawn')})")
+        labels = [(-6, 8, "end", self.y_labels[-1]), (-6, 120, "end", self.y_labels[0])]
+        labels += [(0, 138, "middle", self.x_labels[0]), (220, 138, "middle", self.x_labels[-1])]
+        texts = "".join(f'<text x="{x}" y="{y}" text-anchor="{at}">{escape(one)}</text>' for x, y, at, one in labels)
+        picture = (
+            '<svg xmlns="http://www.w3.org/2000/svg" width="310" height="160" viewBox="-60 -10 310 160"'
+            ' font-family="sans-serif" font-size="13"><rect x="-60" y="-10" width="310" height="160" fill="white"/>'
+            f'<rect width="220" height="120" fill="none" stroke="#888"/>{texts}'
+            f'<polyline points="{drawn}" fill="none" stroke="#c2410c" stroke-width="3"/></svg>'
+        )
+        return f"{escape(self.question)}<br>{svg_html(picture, _('a curve was drawn'))}"
 
     @traitlets.validate("heights")
     def _in_square(self, proposal: Any) -> list[float | None]:

@@ -50,9 +50,7 @@ class Guess:
 
     def __repr__(self) -> str:
         """Return the guess as text."""
-        if self.value is None:
-            return _("nothing guessed")
-        return _("guessed: {guess}").format(guess=written(self.value, self.unit))
+        return in_words(self.value, self.unit)
 
 
 class GuessedCurve:
@@ -123,6 +121,13 @@ class GuessedCurve:
 
 
 guess, guess_curve = Guess, GuessedCurve  # the names in lessons
+
+
+def in_words(guessed: float | None, unit: str) -> str:
+    """Return a guess as text."""
+    if guessed is None:
+        return _("nothing guessed")
+    return _("guessed: {guess}").format(guess=written(guessed, unit))
 
 
 def written(number: float, unit: str) -> str:

@@ -36,9 +36,13 @@ def show_svg(picture: str, alt: str = "", place: Any = None) -> Any:
     """
     if not in_a_notebook():
         return None
-    source = b64encode(picture.encode()).decode()  # a data URL: an untrusted notebook shows no inline SVG
-    html = f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{source}">'
-    return show_html(html, alt, **({"display_id": place.display_id, "update": True} if place else {"display_id": True}))
+    how = {"display_id": place.display_id, "update": True} if place else {"display_id": True}
+    return show_html(svg_html(picture, alt), alt, **how)
+
+
+def svg_html(picture: str, alt: str) -> str:
+    """Return an SVG as HTML, with a data URL: an untrusted notebook shows no inline SVG."""
+    return f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{b64encode(picture.encode()).decode()}">'
 
 
 def ipython() -> Any:

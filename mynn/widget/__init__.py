@@ -7,6 +7,8 @@ no round trip delays it. It sends the framed pixels to Python, which stores draw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from mynn import drawings
 from mynn.arrays import Bytes
 from mynn.checkpoint import for_browser
 from mynn.errors import DataError
-from mynn.mnist import LABELS, PIXELS, named, require_digits, scale
+from mynn.mnist import LABELS, PIXELS, SIDE, named, require_digits, scale
 from mynn.network import NeuralNetwork
+from mynn.png import png_source
 from mynn.translation import N_, _, in_figures, ngettext
 
 try:
@@ -31,6 +34,12 @@ except ImportError:
 
 # Translators: two lines on a phone, like every message here.
 FIRST = N_("Draw a digit, then press the button that says which it was.")
+
+
+def row(digits: Sequence[Bytes], said: str) -> str:
+    """Return the last twenty digits, each (784,), as HTML: a picture of them side by side, and what is said of them."""
+    ink = np.hstack([one.reshape(SIDE, SIDE) for one in digits[-20:]])
+    return f'<img alt="" width="{2 * ink.shape[1]}" src="{png_source(ink)}"><br>{escape(said)}'
 
 
 class Plane(Live):
@@ -78,6 +87,18 @@ class Pad(Live):
     def gone(self) -> str:
         """Return the sentence to show once the program has ended."""
         return _("To draw here, run this lesson again from the top.")
+
+    def entered(self) -> str:
+        """Return the drawing, and those that were kept, as HTML."""
+        parts = []
+        if self.outputs:
+            parts.append(
+                row([self.pixels], _("The network says {answer}.").format(answer=int(np.argmax(self.outputs))))
+            )
+        if self._mine:
+            labels = ", ".join(str(label) for label, _pixels in self._mine[-20:])
+            parts.append(row([pixels for _label, pixels in self._mine], f"{labels}. {self.kept}"))
+        return "<br>".join(parts) or escape(_("nothing drawn"))
 
     @property
     def pixels(self) -> Bytes:

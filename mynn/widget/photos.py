@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from base64 import b64decode
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from mynn.live import Live, script
 from mynn.mnist import LABELS, Examples, named, require_digits, scale
 from mynn.network import NeuralNetwork
 from mynn.translation import N_, _, ngettext
+from mynn.widget import row
 
 FIRST = N_("Take a photo of one digit, or of a sheet with many. Leave white all around each.")
 
@@ -52,6 +54,14 @@ class Photos(Live):
     def gone(self) -> str:
         """Return the sentence to show once the program has ended."""
         return _("To take photos here, run this lesson again from the top.")
+
+    def entered(self) -> str:
+        """Return what the network sees in the photo, with its answers, as HTML. The photo itself is not kept."""
+        if not self.digits:
+            return escape(_("no digits"))
+        answers = ", ".join("?" if one["answer"] is None else str(one["answer"]) for one in self.digits[-20:])
+        said = _("The network says {answer}.").format(answer=answers)
+        return row([np.frombuffer(one["seen"], np.uint8) for one in self.digits], said)
 
     def _told(self, _photos: Any, message: Any, _buffers: list[Any]) -> None:
         """Handle a photo, or a button."""

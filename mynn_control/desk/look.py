@@ -15,8 +15,8 @@ from mynn.translation import lessons_folder
 from mynn_control.desk import class_now
 from mynn_control.desk.database import Seat
 from mynn_control.desk.monitor import Answers, Monitor
-from mynn_control.desk.notebook_html import Renderer
 from mynn_control.desk.pis import Pupil, day
+from mynn_control.desk.renderer import Renderer
 from mynn_control.desk.runs import PROJECT
 from mynn_control.desk.work import collected as collections
 from mynn_control.desk.work import when
@@ -157,9 +157,8 @@ def notebook(look: Look, monitor: Monitor | None, renderer: Renderer, work: Path
         else:
             text, note = "[]", _("It was not collected before.")
         note = f"{_(NOT_GIVEN)} {note}"
-    left_out = _("This output is too large to be shown here.")
     damaged = _("This notebook cannot be shown: it is damaged, or takes too long.")
-    return renderer.html(text, language(), note, left_out) or renderer.html("[]", language(), damaged, "") or damaged
+    return renderer.html(language(), text, note) or renderer.html(language(), "[]", damaged) or damaged
 
 
 def collected(work: Path, pi: str, student: str, file: str) -> tuple[str | None, str]:

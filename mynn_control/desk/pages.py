@@ -25,8 +25,8 @@ from mynn_control.desk.database import OWN_FILES, Database, Seat
 from mynn_control.desk.inventory import Inventory, migrate_pis
 from mynn_control.desk.look import Look, notebook
 from mynn_control.desk.monitor import PASSWORD_WANTED, Answers, Monitor
-from mynn_control.desk.notebook_html import Renderer
 from mynn_control.desk.pis import Pupil
+from mynn_control.desk.renderer import Renderer
 from mynn_control.desk.runs import CUT_OFF, PASSWORD, PLAYBOOKS, PROJECT, SETTINGS, STOPPED, Fleet, Run, again
 from mynn_control.desk.settings import Settings, migrate_settings
 from mynn_control.desk.talk import Talk

@@ -174,7 +174,7 @@ def test_picture_of_a_class_of_thirty(browser_page: Page, tmp_path: Path) -> Non
         pupils = {f"pi{number:02}": f"{NAMES[number % 7]} {chr(64 + number)}." for number in range(1, 27)}
         desk.desk.database.save_names({(f"{pi}.local", "student"): name for pi, name in pupils.items()})
         desk.desk.update()
-        for width, height in ((390, 844), (1280, 800)):
+        for width, height in ((360, 740), (1280, 800)):
             browser_page.set_viewport_size({"width": width, "height": height})
             browser_page.goto(desk.url)
             assert browser_page.locator("article").count() == 30

@@ -249,7 +249,7 @@ def test_several_pis_can_be_chosen_and_kept_as_a_group(
 
 def test_a_phone_shows_class_tasks_and_work_to_one_hand(desk: ServedDesk, browser_page: Page) -> None:
     """Each control is high enough for a finger, and no page is wider than the screen."""
-    browser_page.set_viewport_size({"width": 390, "height": 844})
+    browser_page.set_viewport_size({"width": 360, "height": 740})
     small = """[...document.querySelectorAll("button, nav a, input, select, summary")]
       .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 44).map((one) => one.outerHTML)"""
     task = outline(ROOT / "notebooks")["part2_mnist_data_set"].tasks[0]
@@ -263,7 +263,7 @@ def test_a_phone_shows_class_tasks_and_work_to_one_hand(desk: ServedDesk, browse
         browser_page.goto(f"{desk.url}/{tab}")
         expect(browser_page.locator(shown)).not_to_have_count(0)
         browser_page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
-        assert browser_page.evaluate("document.documentElement.scrollWidth") == 390, tab
+        assert browser_page.evaluate("document.documentElement.scrollWidth") == 360, tab
         assert browser_page.evaluate(small) == [], tab
 
 

@@ -1,6 +1,6 @@
 # mypy: untyped-calls-exclude=nbformat
 # (nbformat says that it is typed, and a few of its functions are not.)
-"""Each lesson runs to its end, fits a Pi Zero, checks its exercises and computes what it claims."""
+"""Each lesson runs to its end, fits a Pi Zero, checks its exercises, computes what it claims, and is shown."""
 
 import base64
 import io
@@ -17,11 +17,16 @@ import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
+from playwright.sync_api import Page
 
 from mynn import drawings, read_csv, tasks
 from mynn.distort import rotated
 from mynn.outline import CHECKED, outline
+from mynn.translation import LANGUAGES, VARIABLE
+from mynn_control import languages
+from mynn_control.languages import texts_of
 from tests.support.lesson_claims import CLAIMS, DRAWN, MEMORY_MIB, PEAK, Claims
+from tests.support.look import assert_is_shown
 from tests.support.programs import ROOT
 
 LESSONS = ROOT / "notebooks"
@@ -63,8 +68,8 @@ def tasks_in(name: str) -> tuple[str, ...]:
     return outline(LESSONS)[name].tasks
 
 
-def run(name: str, claims: Claims, mnist: Path, folder: Path) -> dict[str, list[Any]]:
-    """Run a lesson in a folder; show its result on the wall if there are drawings. Return the outputs of its cells."""
+def run(name: str, claims: Claims, mnist: Path, folder: Path) -> Any:
+    """Run a lesson in a folder; show its result on the wall if there are drawings. Return the notebook."""
     shutil.copytree(PICTURES, folder / PICTURES.name)
     notebook = nbformat.read(LESSONS / f"{name}.ipynb", as_version=4)
     if (folder / drawings.NAME).exists():
@@ -73,7 +78,7 @@ def run(name: str, claims: Claims, mnist: Path, folder: Path) -> dict[str, list[
     notebook.cells = with_answers(notebook.cells, claims)
     client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}})
     client.execute(env={**os.environ, "MNIST_DIR": str(mnist)})
-    return {cell.id: cell.get("outputs", []) for cell in notebook.cells}
+    return notebook
 
 
 def text_of(outputs: list[Any]) -> str:
@@ -81,8 +86,9 @@ def text_of(outputs: list[Any]) -> str:
     return "".join(output.text for output in outputs if output.output_type == "stream")
 
 
-def assert_is_whole(name: str, claims: Claims, outputs: dict[str, list[Any]], folder: Path) -> None:
+def assert_is_whole(name: str, claims: Claims, notebook: Any, folder: Path) -> None:
     """Assert that a lesson that has run computed what it claims, and saved its score."""
+    outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
     text = {cell: text_of(those) for cell, those in outputs.items()}
     peak, found = text["probe"].splitlines()
     figures, printed = json.loads(found)
@@ -111,11 +117,29 @@ def assert_is_whole(name: str, claims: Claims, outputs: dict[str, list[Any]], fo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CLAIMS)
-def test_a_lesson_computes_what_it_claims(name: str, mnist: Path, networks: Path, tmp_path: Path) -> None:
-    """Its translations differ from it in strings and comments only, each string in one way (test_languages.py)."""
+def test_a_lesson_computes_what_it_claims_and_a_teacher_sees_it(
+    name: str, mnist: Path, networks: Path, browser_page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its translations differ from it in strings and comments only, each string in one way (test_languages.py).
+
+    So what the English one has shown is, at the desk, looked at below the texts of each language.
+    """
     if name != DRAWING:
         drawings.keep(7, np.full(784, 255, np.uint8), tmp_path / drawings.NAME)
-    assert_is_whole(name, CLAIMS[name], run(name, CLAIMS[name], mnist, tmp_path), tmp_path)
+    notebook = run(name, CLAIMS[name], mnist, tmp_path)
+    assert_is_whole(name, CLAIMS[name], notebook, tmp_path)
+    for code in LANGUAGES:
+        monkeypatch.setenv(VARIABLE, code)
+        assert_is_shown(translated(name, notebook, code), browser_page)
+
+
+def translated(name: str, notebook: Any, code: str) -> dict[str, Any]:
+    """Return a notebook that has run with the texts and programs of a language."""
+    known = texts_of(languages.read(code, "lessons")) if code != "en" else {}
+    there = json.loads(languages.lesson(LESSONS / f"{name}.ipynb", known))
+    other = {cell["id"]: cell["source"] for cell in there["cells"]}
+    cells = [{**cell, "source": other.get(cell["id"], cell["source"])} for cell in notebook["cells"]]
+    return {"cells": cells}
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.support.browser import open_browser, open_firefox, run_until, sign_in
 from tests.support.jupyter_server import PASSWORD, Server
+from tests.support.look import looked_at
 from tests.support.programs import ROOT
 from tests.support.pupil import PHONE
 from tests.unit.mynn_server.conftest import notebook, write
@@ -66,8 +67,8 @@ def save(page: Page) -> None:
         page.keyboard.press("Control+s")
 
 
-def test_a_guess_is_checked_shown_beside_the_result_and_kept(page: Page) -> None:
-    """When the cell is run again, and when the page is reloaded."""
+def test_a_guess_is_checked_shown_beside_the_result_and_kept(page: Page, server: Server) -> None:
+    """When the cell is run again, when the page is reloaded, and for a look of the teacher's."""
     field, says = page.get_by_label(PERCENT), page.locator(".mynn-guess", has_text=PERCENT).locator(".mynn-guess-says")
     for entered in ("", "many", "101", "-1", "1e400", "1,000"):
         field.fill(entered)
@@ -85,7 +86,10 @@ def test_a_guess_is_checked_shown_beside_the_result_and_kept(page: Page) -> None
     run_until(page, lambda: run(page, 1), drawn)
     expect(output(page, 1)).to_contain_text("You guessed 93.8 %, and so it is!")
     page.screenshot(path=ROOT / "dist/screenshots/guess.png")
+    expect(page.locator(".mynn-entered img")).to_have_count(1)
     save(page)
+    look = looked_at(server.home / "notebooks/guesses.ipynb")
+    assert f"{PERCENT} (guessed: 93.8 %)" in look and f"{CURVE}<br><img" in look and AGAIN not in look
     page.reload()
     expect(says).to_have_text("Your guess: 93.8 %. Now run the next cell.")
     expect(page.locator(".mynn-guess-square circle")).to_have_count(2)

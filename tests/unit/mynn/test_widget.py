@@ -1,6 +1,7 @@
 """The drawing pad: what Python answers to drawings, and the pad in a browser without the Internet."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from mynn.images import frame
 from mynn.widget import FIRST, Pad
 from tests.support.browser import DESKTOP, box_of, open_browser, run_until, sign_in, touch
 from tests.support.jupyter_server import PASSWORD, Server
+from tests.support.look import looked_at
 from tests.support.programs import ROOT
 from tests.support.pupil import DIGITS, PHONE, Strokes, drag
 from tests.unit.mynn_server.conftest import notebook, write
@@ -50,9 +52,10 @@ def sent(strokes: Strokes) -> bytes:
 
 def test_a_drawing_is_answered(trained: NeuralNetwork) -> None:
     pad = Pad(trained)
-    assert pad.outputs == [] and not pad.pixels.any()
+    assert pad.outputs == [] and not pad.pixels.any() and pad.entered() == "nothing drawn"
     pad.set_trait("drawing", memoryview(sent(SEVEN)))  # as it comes from the browser
     assert np.argmax(pad.outputs) == 7 and pad.pixels.tobytes() == sent(SEVEN)
+    assert re.fullmatch("<img .*><br>The network says 7.", pad.entered())
     assert pad.outputs == trained.query(pad.pixels / 255 * 0.99 + 0.01).tolist()
 
 
@@ -205,11 +208,13 @@ def test_a_digit_is_drawn_and_kept_with_keys_that_do_not_reach_the_notebook(
 
 
 @pytest.mark.slow
-def test_a_drawing_survives_a_reload(page: Page, says: Locator) -> None:
+def test_a_drawing_survives_a_reload(page: Page, says: Locator, work: Path) -> None:
     draw(page, SEVEN)
     expect(page.locator(".mynn-bar[data-state=idle]")).to_be_visible()  # the program has it
+    expect(page.locator(".mynn-entered")).to_have_text("The network says 7.")  # hidden, for a look of the teacher's
     with page.expect_response(lambda answer: answer.request.method == "PUT" and "pad.ipynb" in answer.url):
         page.keyboard.press("Control+s")
+    assert "The network says 7." in looked_at(work / "pad.ipynb")
     page.reload()
     expect(says).to_have_text("This is a 7.")
     page.get_by_role("button", name="Undo").click()
