@@ -11,6 +11,7 @@ import re
 import signal
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ def prctl(option: int, value: int) -> None:
     """Set a property of this process."""
     if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
         raise OSError(ctypes.get_errno(), f"Linux refuses to set property {option} of this process")
+
+
+def parents() -> dict[int, int]:
+    """Return the parent of each process, by process id."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            # The program's name, in brackets, may have spaces and brackets itself.
+            found[int(path.parent.name)] = int(path.read_bytes().rpartition(b")")[2].split()[1])
+    return found
 
 
 def amounts(path: str | Path, unit: int = 1) -> dict[str, int]:
