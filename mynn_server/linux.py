@@ -76,6 +76,23 @@ def memory_of(process: object) -> int | None:
     return -(-(parts["Pss"] + parts["SwapPss"]) // (5 << 20)) * 5
 
 
+def memory_of_connection() -> int:
+    """Return the memory, in MB, that will be free when the SSH connection that started this process ends."""
+    family = parents()
+    top, above = os.getpid(), os.getppid()
+    while family.get(above, 0) > 1:  # up to sshd, which systemd started
+        top, above = above, family[above]
+    tree, more = set[int](), {top}
+    while more:
+        tree |= more
+        more = {process for process, parent in family.items() if parent in more}
+    held = 0
+    for process in tree:
+        with suppress(OSError, LookupError):  # it ended meanwhile
+            held += amounts(f"/proc/{process}/smaps_rollup", 1024)["Pss"]
+    return held >> 20
+
+
 def killed_for_memory() -> int:
     """Return how many processes Linux has killed for lack of memory since boot."""
     return amounts("/proc/vmstat").get("oom_kill", 0)
