@@ -65,7 +65,7 @@ def test_settings_are_changed_and_put_back_in_the_desks_file(path: Path, desk: S
     assert not any(secret in page.content() for secret in SECRETS)
     assert_accessible(page)
     page.get_by_label("jupyter_https").check()
-    page.get_by_text("The notebook server, a systemd service").click()
+    page.get_by_text("Shared by several roles").click()
     page.get_by_label("jupyter_port").fill("9001")
     page.locator("#students").fill("- ada\n- bo")
     page.get_by_role("button", name="Save").click()

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from mynn.files import write_text
 from mynn_server import status_stream
 from mynn_server.credentials import status_socket_name
 from mynn_server.talk import FROM_TEACHER, TO_TEACHER, talk
@@ -111,9 +112,8 @@ def test_a_place_in_the_queue_goes_once_it_can_be_written_and_an_answered_call_i
     (home / TO_TEACHER).write_text('{"asked": 7}')
     student.poller.answer(told)
     assert (talk(home)["asked"], talk(home)["place"]) == (7, 1)
-    write = status_stream.write_text
     with pytest.MonkeyPatch.context() as full:
-        full.setattr(status_stream, "write_text", lambda *_: write(Path("/dev/full/x"), ""))
+        full.setattr(status_stream, "write_text", lambda *_: write_text(Path("/dev/full/x"), ""))
         student.poller.answer({"tell": {STUDENT.pw_name: json.dumps({"lines": [], "place": 0, "helped": 7})}})
         assert talk(home)["place"] == 1
     student.news()
