@@ -42,7 +42,7 @@ OURS = {"name": "mynn", "load": "../../../start/extension.js", "extension": "./e
 READ = 300  # seconds to receive a request that is too large, or comes without sign-in
 UPLOAD = 3600  # seconds to receive a student's request: 64 MB at 20 kB a second
 TOO_LARGE = N_("This is larger than {size} MB. Clear outputs of cells that show much, and save again.")
-SIGNED_OUT = N_("You are not signed in any more. Sign in to this Pi in another tab, and save here again.")
+SIGNED_OUT = N_("You are not signed in. Sign in to this Pi in another tab, and save here again.")
 
 
 class Classroom(Configurable):
@@ -87,7 +87,7 @@ def look_at_requests(application: ServerWebApplication) -> None:
         if length.isdecimal() and (size := int(length[:18])) > largest:  # tornado refuses longer ones
             connection.set_max_body_size(size)
             connection.set_body_timeout(READ)
-            sentence = _(TOO_LARGE if signed_in else SIGNED_OUT)
+            sentence = _(TOO_LARGE if size > LARGEST_REQUEST else SIGNED_OUT)
             return TooLarge(connection, sentence.format(size=LARGEST_REQUEST >> 20))
         connection.set_max_body_size(largest)  # for chunked bodies
         connection.set_body_timeout(UPLOAD if signed_in else READ)

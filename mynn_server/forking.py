@@ -26,13 +26,14 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from traitlets.log import get_logger
 
 from mynn_server.kernel_manager import COMMAND
-from mynn_server.linux import PR_SET_CHILD_SUBREAPER, memory, prctl
+from mynn_server.linux import PR_SET_CHILD_SUBREAPER, memory, parents, prctl
 
 AFTER_PAGE = 3  # seconds after the request for a page, so that the page loads first
 EVERY = 60  # seconds between two checks whether the process is needed
 IDLE = 900  # seconds without a page or a kernel until the process ends, to free its memory
 LEAST_FREE = 150  # MB: room for the process, a lesson, and another student's lesson beside it
 WARM_UP, ANSWER = 120, 15  # seconds to wait for the process, and for a kernel
+AGAIN, PATIENCE = 0.02, 5  # seconds between two looks at what a kernel has left, and until it is given up
 FIRST_TO_DIE = 1000  # the process's oom_score_adj
 # The kernels' folder for shared memory. A killed kernel may leave files there.
 SHARED_MEMORY = os.environ.pop("MYNN_SHARED_MEMORY", "")
@@ -79,6 +80,7 @@ class Parent:
         self._is_ready = False
         self._lock = asyncio.Lock()
         self._used = 0.0
+        self._sweeps: set[asyncio.Task[None]] = set()
 
     def expect(self) -> None:
         """Start the process soon, since a page was opened and may need a kernel."""
@@ -168,18 +170,42 @@ class Parent:
             if not await asyncio.wait_for(loop.sock_recv(ours, 100), WARM_UP):
                 raise ConnectionError("the process has ended")
             self._is_ready = True
-        # The kernel's first parent ends, and this server becomes its parent.
-        prctl(PR_SET_CHILD_SUBREAPER, 1)
-        try:
-            await asyncio.wait_for(loop.sock_sendall(ours, request), ANSWER)
-            pid = int(await asyncio.wait_for(loop.sock_recv(ours, 100), ANSWER))
-        finally:
-            prctl(PR_SET_CHILD_SUBREAPER, 0)
+        await asyncio.wait_for(loop.sock_sendall(ours, request), ANSWER)
+        pid = int(await asyncio.wait_for(loop.sock_recv(ours, 100), ANSWER))
         if not pid:
             raise OSError("there are too many processes, or too little memory")
         kernel = Forked(pid)
         kernel.poll()  # ChildProcessError: not a child of this server
         return kernel
+
+    def sweep(self) -> None:
+        """End soon what a kernel that has ended left behind."""
+        task = asyncio.get_running_loop().create_task(self._sweep())
+        self._sweeps.add(task)  # otherwise it might be collected as garbage
+        task.add_done_callback(self._sweeps.discard)
+
+    async def _sweep(self) -> None:
+        async with self._lock:  # a kernel that is being forked is not known yet
+            until = time.monotonic() + PATIENCE
+            while (left := self._left_behind()) and time.monotonic() < until:
+                for process in left:
+                    with suppress(OSError):  # it ended meanwhile
+                        # Its group at once: no process of a group can fork while a signal for the group arrives.
+                        os.killpg(os.getpgid(process), signal.SIGKILL)
+                        os.waitpid(process, os.WNOHANG)
+                await asyncio.sleep(AGAIN)
+        if left:
+            get_logger().warning("Programs that a lesson left behind do not end: %s", left)
+
+    def _left_behind(self) -> list[int]:
+        """Return this server's children that it did not start.
+
+        A kernel adopts all that it starts (kernel.py), and this server adopts that when the kernel ends.
+        """
+        known = {kernel.process.pid for kernel in self.kernels if kernel.process}
+        if self._process:
+            known.add(self._process.pid)
+        return [child for child, parent in parents().items() if parent == os.getpid() and child not in known]
 
 
 parent = Parent()
@@ -188,8 +214,12 @@ parent = Parent()
 class Provisioner(LocalProvisioner):
     """Kernel provisioner that forks kernels if it can, and else starts them."""
 
+    _ended: Any = None  # the last process that was seen to have ended
+
     async def launch_kernel(self, cmd: list[str], **options: Any) -> Any:
         """Fork or start a kernel; return its connection information."""
+        # A forked kernel's first parent ends, and what a kernel leaves behind has no parent: this server becomes it.
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
         parent.kernels.add(self)
         kernel = await self._forked(cmd, **options)
         if kernel is None:
@@ -197,6 +227,14 @@ class Provisioner(LocalProvisioner):
         self.process = kernel  # type: ignore[assignment]
         self.pid, self.pgid, self.cwd = kernel.pid, kernel.pid, options["cwd"]
         return self.connection_info
+
+    async def poll(self) -> int | None:
+        """Return the exit status, None while the kernel runs. However it ended, end what it left behind."""
+        status = await super().poll()
+        if status is not None and self.process is not self._ended:
+            self._ended = self.process
+            parent.sweep()
+        return status
 
     async def cleanup(self, restart: bool = False) -> None:
         """Clean up; after the last kernel, also empty the folder for shared memory."""

@@ -16,6 +16,7 @@ from typing import Any
 from ipykernel.ipkernel import IPythonKernel
 
 from mynn.translation import N_, _, in_figures
+from mynn_server.linux import PR_SET_CHILD_SUBREAPER, prctl
 from mynn_server.outputs import ADDED, Message, overwritten, place_of, settle
 
 EVERY = 0.2  # seconds between two batches of outputs
@@ -199,6 +200,8 @@ class Kernel(IPythonKernel):
     """IPython kernel whose cells cannot send more than a page can hold."""
 
     def __init__(self, **options: Any) -> None:
+        # Programs that a cell puts in the background stay this kernel's, so that forking.py ends them with it.
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
         super().__init__(**options)  # type: ignore[no-untyped-call]
         session: Any = self.session
         thread, process = self.iopub_thread, os.getpid()

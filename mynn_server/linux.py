@@ -11,6 +11,7 @@ import re
 import signal
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ def prctl(option: int, value: int) -> None:
     """Set a property of this process."""
     if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0):
         raise OSError(ctypes.get_errno(), f"Linux refuses to set property {option} of this process")
+
+
+def parents() -> dict[int, int]:
+    """Return the parent of each process, by process id."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            # The program's name, in brackets, may have spaces and brackets itself.
+            found[int(path.parent.name)] = int(path.read_bytes().rpartition(b")")[2].split()[1])
+    return found
 
 
 def amounts(path: str | Path, unit: int = 1) -> dict[str, int]:
@@ -63,6 +74,23 @@ def memory_of(process: object) -> int | None:
         return None
     # Rounded up to 5 MB: a figure that changes all the time is hard to read.
     return -(-(parts["Pss"] + parts["SwapPss"]) // (5 << 20)) * 5
+
+
+def memory_of_connection() -> int:
+    """Return the memory, in MB, that will be free when the SSH connection that started this process ends."""
+    family = parents()
+    top, above = os.getpid(), os.getppid()
+    while family.get(above, 0) > 1:  # up to sshd, which systemd started
+        top, above = above, family[above]
+    tree, more = set[int](), {top}
+    while more:
+        tree |= more
+        more = {process for process, parent in family.items() if parent in more}
+    held = 0
+    for process in tree:
+        with suppress(OSError, LookupError):  # it ended meanwhile
+            held += amounts(f"/proc/{process}/smaps_rollup", 1024)["Pss"]
+    return held >> 20
 
 
 def killed_for_memory() -> int:

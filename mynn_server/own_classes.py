@@ -6,6 +6,7 @@ name is removed. So two tablets that save in turn lose nothing. A file with anyt
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,8 @@ LONGEST_NAME = 20  # characters
 LONGEST = 4 * LONGEST_NAME + rows.LONGEST  # bytes of a line
 JOINER = "\u200d"  # between the parts of an emoji
 UNSHOWN = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs"}  # Unicode categories; own.js has the same rule
+# A spreadsheet would compute a name that begins like this when it opens the file. A class may be called + or =.
+FORMULA = re.compile("[=+@\uff1d\uff0b\uff0d\uff20-].")  # also as Japanese keyboards write these signs; own.js, too
 
 
 def is_name(name: bytes) -> bool:
@@ -32,12 +35,16 @@ def is_name(name: bytes) -> bool:
     return text == text.strip() and 0 < len(text) <= LONGEST_NAME and not unshown and not set(',"') & set(text)
 
 
-def names(lines: Iterable[bytes], sentence: str, *, also_none: bool = False) -> dict[bytes, bytes]:
-    """Return each drawing's name by its pixels. DataError with that sentence: a line is not a drawing."""
+def names(lines: Iterable[bytes], sentence: str, *, new: bool = False) -> dict[bytes, bytes]:
+    """Return each drawing's name by its pixels. DataError with that sentence: a line is not a drawing.
+
+    new: from a page. A name may be empty then, and must not be a formula, which older files may have.
+    """
     found = {}
     for line in lines:
         name, _comma, pixels = line.partition(b",")
-        if not rows.is_whole(b"0," + pixels) or not (is_name(name) or (also_none and not name)):
+        is_good = not name or (is_name(name) and not FORMULA.match(name.decode())) if new else is_name(name)
+        if not rows.is_whole(b"0," + pixels) or not is_good:
             raise DataError(sentence)
         found[pixels] = name
     return found
@@ -64,7 +71,7 @@ def change(lines: list[bytes], path: Path) -> int:
     sentence = _("These are not 1 to {most} drawings with their names, so they are not kept.").format(most=MOST)
     if not 0 < len(lines) <= MOST:
         raise DataError(sentence)
-    new = names(lines, sentence, also_none=True)
+    new = names(lines, sentence, new=True)
 
     def changed(old: list[bytes]) -> list[bytes]:
         left = {pixels: name for pixels, name in (kept(old, path) | new).items() if name}

@@ -33,7 +33,7 @@ from mynn.files import write_text
 from mynn_server import look
 from mynn_server.credentials import status_socket_name
 from mynn_server.linux import as_student, read_regular
-from mynn_server.talk import FROM_TEACHER
+from mynn_server.talk import FROM_TEACHER, number, stored
 
 VERSION = 2  # of this protocol
 # Seconds between two polls of the servers and the wall's files; the files cost a Pi Zero next to nothing.
@@ -54,10 +54,12 @@ class Poller:
         self.file, self.largest = str(asked["file"]), int(asked["largest"])
         self.said: Texts = {}  # the servers' last answers
         self.stamps: dict[str, str] = {}  # by account: stamp of the wall's file
+        self.untold: dict[str, str] = {}  # by account: the teacher's lines that are not written yet
         self.pool = ThreadPoolExecutor(MOST)  # reused: starting a thread takes longer than asking a server
 
     def news(self) -> dict[str, Texts]:
         """Poll once; return the new texts by page."""
+        self._tell()
         # Read each time, since site.yml may add an account.
         accounts = {account.pw_name: account for account in pwd.getpwall() if account.pw_name in self.students}
         return {"class": self._servers(accounts), "wall": self._files(accounts)}
@@ -68,13 +70,22 @@ class Poller:
         {"tell": {ACCOUNT: TEXT}}: write the file with the teacher's lines (talk.py); an empty text removes it.
         {"look": [ACCOUNT, NAME]}: answers with the student's notebook, {"look": {"ACCOUNT/NAME": TEXT}} (look.py).
         """
-        for name, text in asked.get("tell", {}).items():
-            with suppress(OSError, KeyError):  # the desk shows that it was not read
-                as_student(pwd.getpwnam(name), partial(tell, Path(self.students[name]["folder"]), text), READ)
+        self.untold |= {name: text for name, text in asked.get("tell", {}).items() if name in self.students}
+        self._tell()
         if "look" in asked:
             account, name = asked["look"]
             return {"look": {f"{account}/{name}": self._notebook(account, name)}}
         return {}
+
+    def _tell(self) -> None:
+        """Write the teacher's lines. What fails, as on a full card, is tried again at the next poll.
+
+        Otherwise a pupil's page would show a place in the queue that the desk has long given up.
+        """
+        for name, text in [*self.untold.items()]:
+            with suppress(OSError, KeyError):
+                as_student(pwd.getpwnam(name), partial(tell, Path(self.students[name]["folder"]), text), READ)
+                del self.untold[name]
 
     def _notebook(self, name: str, notebook: str) -> str | None:
         if name not in self.students or not look.NOTEBOOK.fullmatch(notebook):
@@ -102,9 +113,15 @@ class Poller:
 
 
 def tell(folder: Path, text: str) -> None:
-    """Write the file with the teacher's lines. An empty text removes it."""
-    if text:
-        write_text(folder / FROM_TEACHER, text)
+    """Write the file with the teacher's lines. An empty text removes it.
+
+    The number of the last call that was answered stays: a desk that was started again does not know it, and the call
+    would be open once more.
+    """
+    said = json.loads(text or "{}")
+    helped = max(number(one.get("helped")) for one in (said, stored(folder / FROM_TEACHER)))
+    if helped or said:
+        write_text(folder / FROM_TEACHER, json.dumps(said | {"helped": helped}))
     else:
         (folder / FROM_TEACHER).unlink(missing_ok=True)
 

@@ -24,8 +24,8 @@ from mynn_control.settings import Setting, sections
 from mynn_control.translation import _, safe
 
 # Shown first: the settings that teachers ask for.
-FIRST = ["language", "jupyter_https", "jupyter_port", "jupyter_cull_seconds", "students", "system_hostname"]
-FIRST += ["system_ssh_keys", "apt_cache_platforms", "apt_cache_mirrors", "python_piwheels"]
+FIRST = ["language", "jupyter_https", "jupyter_cull_seconds", "students", "system_hostname", "system_ssh_keys"]
+FIRST += ["apt_cache_platforms", "apt_cache_mirrors", "python_piwheels"]
 YAML_TYPES = {"list": list, "dict": dict}  # of settings that are written as YAML
 TEMPLATE = re.compile(r"\{[{%#]")
 SECRET = re.compile("pass|psk|secret", re.I)  # keys of secrets in settings that are tables

@@ -54,10 +54,12 @@ def packed(work: Path, place: str) -> Path:
 def handout(desk: Path, name: str) -> Path:
     """Return the path for an uploaded file to hand out, in today's folder, which is created.
 
-    Any white space in the name becomes an ordinary space. ValueError: the name is not allowed.
+    Any kind of space in the name becomes an ordinary one. ValueError: the name is not allowed.
     """
     kept = unicodedata.normalize("NFC", " ".join(name.split())) or "."
-    wrong = "." if kept[0] == "." else next((one for one in kept if one == "/" or not one.isprintable()), "")
+    spaces = {one for one in name if unicodedata.category(one) == "Zs"}  # neither tabs nor line breaks
+    bad = (one for one in name if one == "/" or not (one.isprintable() or one in spaces))
+    wrong = "." if kept[0] == "." else next(bad, "")
     if wrong or len(os.fsencode(kept)) > LONGEST:
         letter = _("“{name}” was not kept, because its name contains “{letter}”: rename the file.")
         long = _("“{name}” was not kept: its name is too long.")

@@ -12,6 +12,7 @@ const SIGNED_OUT = _("You are not signed in any more. Type the Pi’s password, 
 // again; and "talk", the latest answer of the Pi's `talk` (talk.py).
 export const connection = Object.assign(new EventTarget(), { state: "here", talk: null });
 let line;
+let told = 0; // answers to what this page told the teacher
 
 /** Send a request once the Pi answers, and again if the Pi was gone or the page signed out meanwhile. */
 export async function whenHere(send) {
@@ -29,11 +30,12 @@ export async function whenHere(send) {
 /** Find out the state. */
 async function look() {
   const request = { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) };
+  const before = told;
   const answer = await fetch(ours("talk"), request).catch(() => null);
   const talk = answer?.ok && !answer.redirected ? await answer.json().catch(() => null) : null;
   const state = answer?.redirected ? "signed out" : talk ? "here" : "silent";
   const isAnother = talk && connection.talk && talk.began !== connection.talk.began;
-  if (talk) hear(talk);
+  if (talk && before === told) hear(talk); // otherwise it may be from before a call for help was taken back
   if (state === connection.state && !isAnother) return;
   connection.state = state;
   line?.remove();
@@ -51,7 +53,11 @@ function hear(talk) {
 export async function tellTeacher(said) {
   const request = { method: "POST", headers: allowed(), body: JSON.stringify(said) };
   const answer = await whenHere(() => fetch(ours("talk"), request));
-  if (answer.ok) return hear(await answer.json());
+  if (answer.ok) {
+    const talk = await answer.json();
+    told++;
+    return hear(talk);
+  }
   addLine({ className: "mynn-told" }, (await answer.json()).message);
 }
 

@@ -24,6 +24,8 @@ KINDS = {"int": "a whole number", "bool": "true or false", "list": "a list", "di
 FIRST_PORT = 1024  # a service without root's powers cannot listen on a lower one
 LAST_PORTS = {"apt_cache_port": 2**15 - 1}  # apt-cacher-ng accepts no higher one
 WHOLE = re.compile(r"-?[0-9]{1,9}")
+# In one line of authorized_keys: options, such as from="192.168.1.*", the key's type, the key, and a comment.
+PUBLIC_KEY = re.compile(r"(?:[!-~][ -~]* )?(?:ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*(?: [^\x00-\x1f\x7f-\x9f]*)?")
 NEAR = 0.8  # least similarity (0 to 1) of a misspelt name to the right one
 
 
@@ -64,12 +66,14 @@ def wrong_settings(settings: Mapping[str, Any], templar: Templar, specs: Mapping
         no_kind |= spec["type"] == "int" and not WHOLE.fullmatch(str(value))  # Ansible would accept 1e3
         is_empty = value is None and spec["type"] not in ("str", "path")
         wrong = is_empty or no_kind or ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
-        if wrong or (last_port and not FIRST_PORT <= int(value) <= last_port):
+        no_keys = name.endswith("_ssh_keys") and not wrong and not all(map(PUBLIC_KEY.fullmatch, map(str, value)))
+        if wrong or no_keys or (last_port and not FIRST_PORT <= int(value) <= last_port):
             given = "is empty" if is_empty else f"is {value!r}"
             given = "has a value that is not shown" if spec.get("no_log") else given
             choices = ", ".join(str(choice) for choice in spec.get("choices", []) if choice)
             kind = f"one of {choices}" if choices else KINDS.get(spec["type"], "text")
             kind += f" from {FIRST_PORT} to {last_port}" if last_port else ""
+            kind += " of public SSH keys, each in one line" if no_keys else ""
             yield f"{where(settings[name])}{name} {given}, and must be {kind}."
 
 

@@ -12,7 +12,7 @@ import { _, inFigures, ngettext } from "./translation.js";
 
 const MOST_CLASSES = 10;
 const MOST = 500; // drawings, as in own_classes.py
-const NAME = /^(?:[^\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Z},"]|[ \u200d]){1,20}$/u; // as in own_classes.py
+const NAME = /^(?![=+@\uff1d\uff0b\uff0d\uff20-].)(?:[^\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Z},"]|[ \u200d]){1,20}$/u; // as in own_classes.py
 const EVERYTHING = 0; // size of ink that is left out: none, as a smiley has eyes
 
 let kept = new Map(); // drawings on the Pi: class by pixels
@@ -41,7 +41,7 @@ addPhotoButtons($("take"), takePhoto, true);
 $("new").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = $("name").value.trim().normalize("NFC");
-  if (!NAME.test(name)) news = _("A name has 1 to 20 characters, and no comma or quotation mark.");
+  if (!NAME.test(name)) news = _("A name has 1 to 20 characters, no comma or quotation mark, and does not begin with = + - or @.");
   else if (classes.length >= MOST_CLASSES) news = _("Ten classes are enough.");
   else {
     if (!classes.includes(name)) classes.push(name);

@@ -448,7 +448,7 @@ def test_files_are_handed_out_and_work_is_downloaded_in_the_browser(
     [kept] = [folder for name, folder in handouts(desk.desk.folder).items() if re.fullmatch(r"\d{4}-\d\d-\d\d", name)]
     there = {path.name: path.read_text() for path in kept.iterdir()}
     assert there == {name.replace("\u202f", " "): name for name in (*names[:3], "last’s.txt")}
-    for name in ("%2e%2e", "%20", "a%2fb", "x" * 201, "a%00b"):
+    for name in ("%2e%2e", "%20", "a%2fb", "x" * 201, "a%00b", "a%0Ab", "a%09b", "a%E2%80%A8b"):
         assert desk.ask(f"/handout/{name}", "x").status_code in (404, 409), name
     page.get_by_text(f"What is in {kept.name}").click()
     assert_accessible(page)

@@ -65,6 +65,7 @@ def test_settings_are_changed_and_put_back_in_the_desks_file(path: Path, desk: S
     assert not any(secret in page.content() for secret in SECRETS)
     assert_accessible(page)
     page.get_by_label("jupyter_https").check()
+    page.get_by_text("Shared by several roles").click()
     page.get_by_label("jupyter_port").fill("9001")
     page.locator("#students").fill("- ada\n- bo")
     page.get_by_role("button", name="Save").click()
@@ -92,7 +93,7 @@ def test_settings_are_changed_and_put_back_in_the_desks_file(path: Path, desk: S
 def test_every_setting_is_on_the_page_with_its_reason(desk: ServedDesk) -> None:
     page = desk.ask("/settings").text
     assert f"This desk is mynn-pi {__version__}." in page
-    assert re.findall('<label for="(.+)">', page)[:3] == ["language", "jupyter_https", "jupyter_port"]
+    assert re.findall('<label for="(.+)">', page)[:3] == ["language", "jupyter_https", "jupyter_cull_seconds"]
     assert sorted(re.findall('<label for="(.+)">', page)) == sorted(KNOWN)
     assert "{{" not in page and "<strong>The notebook server, a systemd service" in page
     assert "A notebook&#39;s program that has not been used for this long (in seconds) is ended" in page
@@ -115,6 +116,12 @@ def test_every_setting_is_on_the_page_with_its_reason(desk: ServedDesk) -> None:
         ("students", "[2026-02-30]", "a value makes no sense"),
         ("students", "[" * 5000, "students is not YAML"),
         ("cards_wifi", "GB", "must be a table"),
+        (
+            "system_ssh_keys",
+            r'["ssh-ed25519 AAAA\nssh-rsa BBBB"]',
+            "must be a list of public SSH keys, each in one line",
+        ),
+        ("system_ssh_keys", "[ada]", "must be a list of public SSH keys, each in one line"),
         ("system_hostname", "{{ lookup('pipe', 'x') }}", "a template can only be written"),
         ("students", "['{% if x %}']", "a template can only be written"),
         ("students", r'["\x7b{ x }}"]', "a template can only be written"),
@@ -128,6 +135,12 @@ def test_what_is_refused_says_why_and_nothing_is_written(path: Path, name: str, 
     assert reason in desk.save({"version": desk.version, "cards_largest_gb": "64", name: answer})
     assert "load this page again" in desk.save({"version": "0", "jupyter_port": "9001"})
     assert desk_file(path).read_text() == OWN and not desk.saved
+
+
+def test_public_ssh_keys_may_have_options_and_a_comment(path: Path) -> None:
+    desk, keys = Settings(path), ["ssh-ed25519 AAAAC3Nz ada@möbius 1", 'from="10.0.0.*" ecdsa-sha2-nistp256 AAAA/+==']
+    assert desk.save({"version": desk.version, "system_ssh_keys": yaml.safe_dump(keys)}) == ""
+    assert read(desk_file(path))["system_ssh_keys"] == keys
 
 
 def test_a_table_with_secrets_is_kept_or_written_anew(path: Path) -> None:

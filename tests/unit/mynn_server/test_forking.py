@@ -36,6 +36,18 @@ print(json.dumps({
 }))
 """
 SHARE = "import os; os.makedirs('{}/shared')"
+# Start programs, each in a session of its own, with a number in their command lines: a child, one whose own parent has
+# ended, and one that is a new process all the time.
+BACKGROUND = """
+import subprocess, sys
+start = "import subprocess; subprocess.Popen(['sleep', '{0}'], start_new_session=True)"
+exec(start)
+subprocess.run([sys.executable, "-I", "-c", start])
+"""
+AGAIN = """
+again = "import os\\nwhile True:\\n  if os.fork(): os._exit(0)\\n  os.setsid()"
+subprocess.Popen([sys.executable, "-I", "-c", again, "{0}"])
+"""
 # What a forked kernel and one that was started have in common.
 SAME = ("session", "nice", "score", "readable", "signals", "gc", "folder")
 
@@ -134,6 +146,40 @@ def test_a_forked_kernel_can_be_interrupted_restarted_and_killed(server: Server,
         pids.append(about(kernel)["pid"])
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
     assert len(set(pids)) == 3 and student.get("/api/kernels") == []
+
+
+@pytest.mark.parametrize("how", ["ended", "restarted", "killed"])
+@pytest.mark.parametrize("forked", [True, False])
+def test_what_a_lesson_left_in_the_background_ends_with_it(
+    server: Server, request: pytest.FixtureRequest, forked: bool, how: str
+) -> None:
+    """However it ends, and only then. Another lesson's programs go on."""
+    if forked:
+        request.getfixturevalue("parent")
+    for parent in parents(server) * (not forked):
+        os.kill(parent, signal.SIGKILL)
+    mine, others = (f"3600.{os.getpid()}{forked:d}{number}" for number in (1, 2))
+    student = server.student()
+    with student.kernel() as other:
+        other.run(BACKGROUND.format(others))
+        with student.kernel() as kernel:
+            kernel.run(BACKGROUND.format(mine) + AGAIN.format(mine))
+            process = about(kernel)["pid"]
+            assert is_forked(kernel) is forked and len(programs(mine)) >= 2
+            if how == "restarted":
+                student.ask("POST", f"/api/kernels/{kernel.identity}/restart").raise_for_status()
+            elif how == "killed":
+                os.kill(process, signal.SIGKILL)
+            until(lambda: how == "ended" or not programs(mine))
+        until(lambda: not programs(mine))
+        assert len(programs(others)) == 2
+    until(lambda: not programs(others))
+
+
+def programs(text: str) -> set[int]:
+    """Return the process ids of the programs with a text in their command lines."""
+    command = ["pgrep", "--full", text.replace(".", "[.]")]
+    return {int(line) for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()}
 
 
 def test_a_kernel_can_be_ended_while_it_is_restarted(server: Server) -> None:

@@ -78,7 +78,9 @@ def test_classes_are_named_drawn_learnt_tested_and_kept(page: Page, server: Serv
         focus(page.get_by_label("Letters, smileys"), way)
         page.keyboard.insert_text(name)
         press(page.get_by_role("button", name="Add a class"), way)
-    expect(says).to_have_text("A name has 1 to 20 characters, and no comma or quotation mark.")
+    expect(says).to_have_text(
+        "A name has 1 to 20 characters, no comma or quotation mark, and does not begin with = + - or @."
+    )
     for number in range(count):
         for name in (SMILE, LETTER):
             draw(page, name, number, way)

@@ -57,3 +57,13 @@ def test_a_full_file_takes_no_more(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has room for 500 drawings"):
         own_classes.change(lines({PIXELS[1]: "a"}), path)
     assert own_classes.change(lines({PIXELS[1]: "a", next(iter(full)): ""}), path) == 500
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\uff1d1"])
+def test_a_new_name_is_no_formula_for_a_spreadsheet_and_an_older_one_can_be_changed(tmp_path: Path, name: str) -> None:
+    path = tmp_path / own_classes.NAME
+    assert own_classes.change(lines({PIXELS[0]: name[0]}), path) == 1
+    with pytest.raises(DataError, match="not kept"):
+        own_classes.change(lines({PIXELS[1]: name}), path)
+    path.write_bytes(lines({PIXELS[0]: name})[0] + b"\n")
+    assert own_classes.change(lines({PIXELS[0]: "sum", PIXELS[1]: "1+1"}), path) == 2

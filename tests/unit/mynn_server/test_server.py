@@ -88,15 +88,19 @@ def test_capitals_do_not_matter_where_the_password_has_none() -> None:
 
 
 def test_without_signing_in_nobody_can_fill_the_memory(server: Server) -> None:
-    """A request that is too large is not kept, even with a forged cookie, and whoever was signed in is told."""
+    """A request that is too large is not kept, even with a forged cookie, and the answer says why."""
 
     def most() -> int:
         """Return how many kB the server has had at most."""
         return int(Path(f"/proc/{server.process.pid}/status").read_text().partition("VmHWM:")[2].split()[0])
 
     forged, before = f"username-localhost-{server.port}=2|1:0|10:1|8:username|4:e30=|{64 * '0'}", most()
-    answer = server.client().ask("POST", "/login", data=bytes(200_000_000), headers={"Cookie": forged})
-    assert answer.status_code == 413 and answer.json()["message"].startswith("You are not signed in any more.")
+    for size, sentence in (
+        (200_000_000, "This is larger than 64 MB."),
+        (1_000_000, "You are not signed in. Sign in to"),
+    ):
+        answer = server.client().ask("POST", "/login", data=bytes(size), headers={"Cookie": forged})
+        assert answer.status_code == 413 and answer.json()["message"].startswith(sentence)
     assert most() - before < 20_000
 
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from mynn.files import write_text
 from mynn_server import status_stream
 from mynn_server.credentials import status_socket_name
-from mynn_server.talk import FROM_TEACHER
+from mynn_server.talk import FROM_TEACHER, TO_TEACHER, talk
 from tests.support.student import STUDENT, give_to_student
 
 LARGEST = 1000
@@ -96,11 +97,29 @@ def test_what_a_teacher_says_is_written_with_the_students_powers(home: Path) -> 
     roots.mkdir(mode=0o700)
     (home / "notebooks").symlink_to(roots)
     for folder in (home, home / "notebooks"):
-        Student(folder).poller.answer({"tell": {STUDENT.pw_name: "well done", "stranger": "x"}})
-    assert (home / FROM_TEACHER).read_text() == "well done" and (home / FROM_TEACHER).owner() == STUDENT.pw_name
+        Student(folder).poller.answer({"tell": {STUDENT.pw_name: '{"place": 1}', "stranger": "x"}})
+    assert (
+        json.loads((home / FROM_TEACHER).read_text())["place"] == 1 and (home / FROM_TEACHER).owner() == STUDENT.pw_name
+    )
     assert [*roots.iterdir()] == []
     Student(home).poller.answer({"tell": {STUDENT.pw_name: ""}})
     assert not (home / FROM_TEACHER).exists()
+
+
+def test_a_place_in_the_queue_goes_once_it_can_be_written_and_an_answered_call_is_not_opened_again(home: Path) -> None:
+    """The teacher has helped while the card was full, and starts the desk again later."""
+    student, told = Student(home), {"tell": {STUDENT.pw_name: json.dumps({"lines": [], "place": 1, "helped": 0})}}
+    (home / TO_TEACHER).write_text('{"asked": 7}')
+    student.poller.answer(told)
+    assert (talk(home)["asked"], talk(home)["place"]) == (7, 1)
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(status_stream, "write_text", lambda *_: write_text(Path("/dev/full/x"), ""))
+        student.poller.answer({"tell": {STUDENT.pw_name: json.dumps({"lines": [], "place": 0, "helped": 7})}})
+        assert talk(home)["place"] == 1
+    student.news()
+    assert (talk(home)["asked"], talk(home)["place"]) == (0, 0)
+    Student(home).poller.answer({"tell": {STUDENT.pw_name: ""}})
+    assert talk(home)["asked"] == 0
 
 
 @contextmanager

@@ -212,7 +212,7 @@ def test_only_the_student_keeps_things_and_no_other_site_does(server: Server, st
         assert stranger.ask("POST", f"/try/{path}", data=drawing).status_code == 403
         assert student.ask("POST", f"/try/{path}", data=drawing, headers={"X-XSRFToken": "none"}).status_code == 403
         answer = stranger.ask("POST", f"/try/{path}", data=bytes(100_000))
-        assert answer.status_code == 413 and answer.json()["message"].startswith("You are not signed in any more.")
+        assert answer.status_code == 413 and answer.json()["message"].startswith("You are not signed in.")
     assert not (server.home / "notebooks/my_digits.csv").exists()
 
 

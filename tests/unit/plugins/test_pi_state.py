@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.mynn.pi.plugins.module_utils import linux
 from ansible_collections.mynn.pi.plugins.modules import pi_state
 from tests.support.programs import ROOT
 from tests.support.student import account
@@ -60,6 +61,16 @@ def test_a_virtual_pis_memory_is_its_containers(tmp_path: Path, names: Any, limi
     for name, content in zip(names, (limit, 300 << 20, caches), strict=False):
         write(tmp_path / "sys/fs/cgroup" / name, f"{content}\n")
     assert pi_state.memory(tmp_path) == {"total": total, "free": free}
+
+
+def test_the_memory_of_the_run_that_asks_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tab Class does not count it either. Other connections to sshd (10), and kernels (30), do count."""
+    own, above = os.getpid(), os.getppid()
+    family = {1: 0, 10: 1, 11: 10, above: 11, own: above, 12: 11, 20: 10, 21: 20, 30: 1}
+    held = {str(process): 5 << 20 for process in (11, above, own)} | {"12": 45 << 20, "10": 7 << 20, "21": 9 << 20}
+    monkeypatch.setattr(linux, "parents", lambda: family)
+    monkeypatch.setattr(linux, "amounts", lambda path, _unit: {"Pss": held[path.split("/")[2]]})
+    assert linux.memory_of_connection() == 60
 
 
 @given(st.binary() | st.sampled_from([b"x" * 32768, b"x" * 32769, b'{"a": "\x1b"}']))
