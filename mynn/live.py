@@ -36,6 +36,9 @@ _HERE = Path(__file__).parent
 _IMPORT = re.compile(r"^import .*\n", re.MULTILINE)
 
 
+PAPER = ("network.js", "frame.js", "doubt_weights.js", "doubt.js", "paper.js")  # shared by widgets to draw on
+
+
 def script(path: Path, *shared: str) -> str:
     """Bundle a widget's script with the shared ones, without imports: its module has no URL to resolve them against."""
     modules = [*(_HERE / name for name in ("translation.js", "live.js", *shared)), path]

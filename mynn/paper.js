@@ -1,6 +1,7 @@
 // Drawing surface that the pads in lessons share with the page /try/: an SVG sheet for pen, finger, mouse or keys, the
 // drawing as a raster image, the network's view of it, and the answer in words and in bars.
 
+import { isDigit } from "./doubt.js";
 import { frame } from "./frame.js";
 import { add, addButton, addSvg, onStrokes } from "./live.js";
 import { SIDE, strongest } from "./network.js";
@@ -13,6 +14,7 @@ const COARSE = 112; // side of the raster image that is framed, in pixels
 // Keep sentences short: a further line of text would shift the paper under the pen.
 const EMPTY = _("Draw a digit on the white square.");
 const UNSEEN = _("I cannot see a digit yet.");
+export const STRANGE = _("I don’t know. This looks like no digit.");
 
 const ARROWS = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
 // Translators: a screen reader reads it.
@@ -52,9 +54,10 @@ export function seen(strokes, speck) {
   }
 }
 
-// The answer in words; without outputs, the reason.
-export function inWords(outputs, strokes) {
-  if (!outputs) return strokes.length ? UNSEEN : EMPTY;
+// The answer in words; without pixels, the reason.
+export function inWords(outputs, pixels, strokes) {
+  if (!pixels) return strokes.length ? UNSEEN : EMPTY;
+  if (!isDigit(pixels)) return STRANGE;
   const first = strongest(outputs);
   const second = strongest(outputs.map((output, digit) => (digit === first ? -1 : output)));
   if (outputs[first] < 0.5) return withArticle(_("I am not sure. Is it a {first}, or a {second}?", { first, second }));

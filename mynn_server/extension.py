@@ -22,7 +22,7 @@ from mynn_server.output_store import Missed
 from mynn_server.pages import Manual, StartPage
 from mynn_server.settings import LARGEST_REQUEST
 from mynn_server.sign_in import LARGEST_OF_STRANGERS, is_signed_in
-from mynn_server.start_page import Language, Lesson, Status, Talk
+from mynn_server.start_page import JupytersWords, Language, Lesson, Status, Talk
 from mynn_server.try_page import KeepDrawings, Keeping, KeepNetwork, KeepOwnClasses, TryPage
 
 # A button, and an entry of the menu *View*, that open JupyterLab, which a Pi does not run.
@@ -56,6 +56,7 @@ class Classroom(Configurable):
 def adapt(handler: Any, page: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of one of Jupyter's pages, adapted to a Pi."""
     page["federated_extensions"] = [one for one in page["federated_extensions"] if one["name"] != LAB] + [OURS]
+    page["translationsApiUrl"] = "/start/words"
     page["disabledExtensions"] += [LAB, LAB_IN_MENU, *LANGUAGE_SERVER, LOGO, CHECKPOINTS]
     return page
 
@@ -122,6 +123,7 @@ def _load_jupyter_server_extension(app: ServerApp) -> None:
             (r"/start/status", Status, shown),
             (r"/start/lesson", Lesson, shown),
             (r"/start/language", Language),
+            (r"/start/words(/.*)?", JupytersWords),
             (r"/start/missed", Missed),
             (r"/start/talk", Talk),
             (r"/start(/.*)?", StartPage),

@@ -14,6 +14,7 @@ from mynn.translation import LANGUAGES, VARIABLE
 from mynn_server.linux import read_regular
 
 CHOICE = ".language"  # in the student's folder
+JUPYTERS = {"de": "de_DE", "fr": "fr_FR", "es": "es_ES"}  # Jupyter's language packs, which a Pi has
 
 
 def recall(folder: Path) -> None:

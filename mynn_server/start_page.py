@@ -6,6 +6,7 @@ REST API.
 
 from __future__ import annotations
 
+import asyncio
 import filecmp
 import json
 import os
@@ -26,7 +27,7 @@ from mynn.outline import NOT_AS_EXPECTED, outline
 from mynn.translation import LANGUAGES, _, language, lessons_folder
 from mynn_server.contents import CARD_FULL, card_full
 from mynn_server.kernel_manager import running
-from mynn_server.language import choose, is_ours
+from mynn_server.language import JUPYTERS, choose, is_ours
 from mynn_server.linux import SHORT, memory, memory_of, read_regular
 from mynn_server.pages import FILES
 from mynn_server.talk import FROM_TEACHER, TO_TEACHER, number, stored, talk
@@ -188,6 +189,22 @@ class Language(JupyterHandler):
         except ValueError:
             raise HTTPError(400, "There is no such language.") from None
         self.set_status(204)
+
+
+class JupytersWords(JupyterHandler):
+    """Handler that sends what Jupyter's own pages say, from Jupyter's language packs.
+
+    Jupyter's address `lab/api/translations` sends the words of the server's locale, which cannot change while it runs.
+    """
+
+    @authenticated
+    async def get(self, locale: str | None) -> None:
+        """Send the words in the student's language; without a locale, no list of languages: the start page has one."""
+        from jupyterlab_server.translation_utils import get_language_pack
+
+        code = JUPYTERS.get(language()) if locale else None
+        words, message = await asyncio.to_thread(get_language_pack, code) if code else ({}, "")
+        self.finish({"data": words, "message": message})
 
 
 def sent(handler: JupyterHandler, name: str) -> Any:

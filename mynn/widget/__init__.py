@@ -26,7 +26,7 @@ from mynn.translation import N_, _, in_figures, ngettext
 try:
     import traitlets
 
-    from mynn.live import Live, script
+    from mynn.live import PAPER, Live, script
 except ImportError:
     raise ImportError(
         _("the pad needs the library anywidget, and it is missing here; `pip install anywidget` brings it")
@@ -64,7 +64,7 @@ class Pad(Live):
     the stored ones.
     """
 
-    _script = script(Path(__file__).with_name("pad.js"), "network.js", "frame.js", "paper.js")
+    _script = script(Path(__file__).with_name("pad.js"), *PAPER)
     _css = Path(__file__).with_name("pad.css")
 
     # From the browser:

@@ -72,7 +72,7 @@ function render({ model, el }) {
   function show() {
     const pixels = seen(drawn);
     const outputs = pixels && network.query(scale(pixels));
-    const sentence = inWords(outputs, drawn);
+    const sentence = inWords(outputs, pixels, drawn);
     if (says.textContent !== sentence) says.textContent = sentence; // only changes: screen readers read it aloud
     showSeen(pixels ?? new Uint8Array(SIDE * SIDE));
     showOutputs(outputs);

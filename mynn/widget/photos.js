@@ -2,7 +2,7 @@
 
 import { add, addButton, leaveByEscape } from "../live.js";
 import { SIDE } from "../network.js";
-import { addLabels, context, eye } from "../paper.js";
+import { STRANGE, addLabels, context, eye } from "../paper.js";
 import { addPhotoButtons, decoded } from "../photo.js";
 import { _, inFigures, language, withArticle } from "../translation.js";
 
@@ -21,7 +21,6 @@ function render({ model, el }) {
   const closer = add(el, "div", { className: "mynn-photos-closer" });
   const row = add(closer, "div", { className: "mynn-pad-kept" });
   const showSeen = eye(row);
-  const showLike = eye(row, _("the most similar digit that it has learnt from"));
   const reads = add(row, "p");
   const keep = (label) => model.send({ keep: label, which: chosen });
   addLabels(closer, keep);
@@ -62,12 +61,8 @@ function render({ model, el }) {
     closer.hidden = !digit;
     if (!digit) return;
     showSeen(bytesOf(digit.seen));
-    showLike(bytesOf(digit.like));
-    const places = { digit: digit.answer, output: inFigures(digit.output, 2), percent: Math.round(100 * digit.overlap) };
-    reads.textContent =
-      digit.answer === null
-        ? _("This is no digit, I think: even the most similar one shares only {percent} % of its ink.", places)
-        : withArticle(_("This is a {digit}, with {output}. The most similar digit shares {percent} % of its ink.", places));
+    const places = { digit: digit.answer, output: inFigures(digit.output, 2) };
+    reads.textContent = digit.answer === null ? STRANGE : withArticle(_("This is a {digit}, with {output}.", places));
   }
 
   model.on("msg:custom", show);

@@ -1,7 +1,7 @@
 """Photos of digits, an anywidget for notebooks: take one, of a digit or a whole sheet, and see what a network reads.
 
 The browser decodes whatever the camera gives, and sends it as a small JPEG. Python finds the digits (images.py), and
-compares each with those that the network has learnt from (likeness.py). Digits that the pupil labels go to
+asks a second network whether each is a digit at all (doubt.py). Digits that the pupil labels go to
 `my_digits.csv`, as those from the pad do.
 """
 
@@ -19,10 +19,10 @@ from PIL import Image
 
 from mynn import drawings
 from mynn.arrays import Bytes
+from mynn.doubt import is_digit
 from mynn.errors import DataError
 from mynn.images import Box, cut
-from mynn.likeness import LEAST, Likeness
-from mynn.live import Live, script
+from mynn.live import PAPER, Live, script
 from mynn.mnist import LABELS, Examples, named, require_digits, scale
 from mynn.network import NeuralNetwork
 from mynn.translation import N_, _, ngettext
@@ -32,12 +32,12 @@ FIRST = N_("Take a photo of one digit, or of a sheet with many. Leave white all 
 
 
 class Photos(Live):
-    """The latest photo with a box around each digit, and what `network` reads there, which has learnt from `examples`.
+    """The latest photo with a box around each digit, and what `network` reads there.
 
     `digits`  a dictionary for each box: its `answer` is None if this is no digit, and `seen` what the network sees
     """
 
-    _script = script(Path(__file__).with_name("photos.js"), "network.js", "frame.js", "paper.js", "photo.js")
+    _script = script(Path(__file__).with_name("photos.js"), *PAPER, "photo.js")
     _css = Path(__file__).with_name("pad.css")
 
     # To the browser:
@@ -45,10 +45,11 @@ class Photos(Live):
     digits = traitlets.List(traitlets.Dict()).tag(sync=True)
     says = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self, network: NeuralNetwork, examples: Examples) -> None:
+    def __init__(self, network: NeuralNetwork, _examples: Examples | None = None) -> None:
+        # Older copies of the lesson give examples, with which each digit was compared.
         require_digits(network.wih, network.who)
         super().__init__(says=_(FIRST))
-        self.network, self._examples, self._likeness = network, examples, Likeness(examples)
+        self.network = network
         self.on_msg(self._told)
 
     def gone(self) -> str:
@@ -87,10 +88,8 @@ class Photos(Live):
     def _read(self, box: Box, pixels: Bytes) -> dict[str, Any]:
         """Return what is in a box."""
         outputs = self.network.query(scale(pixels))
-        like, overlap = self._likeness.nearest(pixels)
-        answer = int(outputs.argmax()) if overlap >= LEAST else None
-        about = {"box": box, "answer": answer, "output": float(outputs.max()), "overlap": overlap, "kept": None}
-        return {**about, "seen": pixels.tobytes(), "like": self._examples.pixels[like].tobytes()}
+        answer = int(outputs.argmax()) if is_digit(pixels) else None
+        return {"box": box, "answer": answer, "output": float(outputs.max()), "kept": None, "seen": pixels.tobytes()}
 
     def _keep(self, label: int, which: int) -> None:
         """Keep a digit with the pupil's label, or take its box away: it was no digit."""

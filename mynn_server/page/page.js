@@ -150,7 +150,7 @@ function running(program) {
 
 const died = (program) => program?.died && make("p", { class: "died" }, program.died);
 
-/** Describe the progress in a lesson. It is done when it was run to its end and all of its tasks are right. */
+/** Describe the progress in a lesson. It is done when it was run as far as More and all of its tasks are right. */
 function standing({ tasks, right, tried, end, done }) {
   const all = () => ngettext("{count} task", "{count} tasks", tasks);
   const some = () => ngettext("{right} of {count} task", "{right} of {count} tasks", tasks, { right });

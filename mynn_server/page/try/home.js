@@ -2,11 +2,11 @@
 
 import { add } from "./live.js";
 import { scale } from "./network.js";
-import { unpacked } from "./packed.js";
+import { fromStored } from "./packed.js";
 import { addBars, eye, inWords, seen } from "./paper.js";
 import { $, addPad, write } from "./shared.js";
 
-const network = unpacked(JSON.parse($("network").textContent));
+const network = fromStored(JSON.parse($("network").textContent));
 const [says, bars, sight] = document.querySelectorAll(".mynn-pad-says, .mynn-pad-bars, .mynn-pad-sight");
 const showSeen = eye(sight);
 const showOutputs = addBars(Array.from({ length: 10 }, () => add(bars, "div")));
@@ -14,7 +14,7 @@ const showOutputs = addBars(Array.from({ length: 10 }, () => add(bars, "div")));
 function show(strokes) {
   const pixels = seen(strokes);
   const outputs = pixels && network.query(scale(pixels));
-  write(says, inWords(outputs, strokes));
+  write(says, inWords(outputs, pixels, strokes));
   showSeen(pixels ?? new Uint8Array(784));
   showOutputs(outputs);
 }

@@ -4,13 +4,14 @@
 import { catalog } from "./catalog.js";
 import { digitsOf, score } from "./digits.js";
 import { SIDE, targetsFor } from "./network.js";
-import { fromStored, packed, unpacked } from "./packed.js";
+import { asStored, fromStored } from "./packed.js";
 import { paint } from "./paper.js";
 import { $, RULE_NAMES, showTrouble, write } from "./shared.js";
 import { stored } from "./stored.js";
 import { _, inFigures, language, ngettext } from "./translation.js";
 
-const SCRIPTS = ["translation.js", "live.js", "network.js", "frame.js", "paper.js", "shared.js", "packed.js", "home.js"];
+const SHARED = ["translation.js", "live.js", "network.js", "frame.js", "doubt_weights.js", "doubt.js", "paper.js"];
+const SCRIPTS = [...SHARED, "shared.js", "packed.js", "home.js"];
 const STYLES = ["page.css", "pad.css", "take.css"];
 const [LEFT, WIDTH, DREAM, DIGIT] = [90, 1060, 190, 94]; // units of the sheet
 const FONT = "system-ui, sans-serif";
@@ -107,7 +108,7 @@ async function fileOf(network, sentences) {
   const fill = (part, words) => (page.querySelector(part).textContent = words);
   fill("#about", about());
   fill("#how", sentences.join(" "));
-  fill("#network", JSON.stringify(network));
+  fill("#network", JSON.stringify(asStored(network)));
   fill("[type=module]", `const catalog = ${JSON.stringify(Object.fromEntries(used))};\n${script}`);
   const style = `<style nonce="home">${styles.join("\n")}</style></head>`; // as an element, this page's policy would block it
   return `<!doctype html>\n${page.documentElement.outerHTML.replace("</head>", () => style)}`;
@@ -121,8 +122,7 @@ function save(name, blob) {
 
 async function begin() {
   const given = location.search === "?pi" ? await fromPi() : fromTry();
-  const small = packed(fromStored(given));
-  const network = unpacked(small); // as in the file, so that the score is that of the file
+  const network = fromStored(given);
   const sentences = inSentences(network, given, await digitsOf("test.bin"));
   const show = () => draw(network, given.digits, sentences);
   show();
@@ -130,7 +130,7 @@ async function begin() {
   $("print").addEventListener("click", () => print());
   $("picture").addEventListener("click", () => $("sheet").toBlob((blob) => save("my_network.png", blob)));
   $("file").addEventListener("click", () =>
-    fileOf(small, sentences)
+    fileOf(network, sentences)
       .then((page) => save("my_network.html", new Blob([page], { type: "text/html" })))
       .catch((error) => showTrouble(error.message)),
   );

@@ -17,7 +17,7 @@ const RANGES = { "hidden-nodes": [1, 200], "learning-rate": [0.001, 1], guess: [
 
 let worker = null; // once training has begun
 let way = ""; // step, slow or fast, while training
-let busy = false; // waiting for the worker's answer
+let awaited = 0; // answers of the worker
 let timer;
 let chosen; // settings of this network
 let mine = null; // the network so far
@@ -48,20 +48,20 @@ $("choices").addEventListener("submit", (event) => {
   clearTimeout(timer);
   way = event.submitter.value;
   if (!worker) begin();
-  else if (!busy) ask();
+  else if (!awaited) ask();
   showState();
 });
 $("stop").addEventListener("click", () => {
   clearTimeout(timer);
   way = "";
-  if (!busy) write($("result"), words); // else when the worker answers
+  ask({ test: true }); // the figure is that of this network, as on the page to take home
   $("ways").querySelector("button").focus(); // a disabled button loses the focus
   showState();
 });
 $("anew").addEventListener("click", () => {
   clearTimeout(timer);
   worker.terminate();
-  [worker, way, busy, mine, trained, points] = [null, "", false, null, 0, []];
+  [worker, way, awaited, mine, trained, points] = [null, "", 0, null, 0, []];
   $("guess").value = "";
   numberIn("guess");
   $("progress").hidden = true;
@@ -104,7 +104,7 @@ function resume(before) {
 }
 
 function ask(more) {
-  busy = true;
+  awaited++;
   worker.postMessage({ ...more, go: DIGITS[way] ?? 0 });
 }
 
@@ -119,7 +119,7 @@ function showState() {
 
 // Show the worker's result, and go on.
 function show({ trouble, network, moment, round, ...done }) {
-  busy = false;
+  awaited--;
   if (trouble) {
     showTrouble(_("No network can be taught: {reason}. Reload this page.", { reason: trouble }));
     way = "";
@@ -127,9 +127,9 @@ function show({ trouble, network, moment, round, ...done }) {
   }
   ({ trained, points } = done);
   const ended = trained % round === 0;
-  if (ended || way === "step") way = "";
-  if (way === "fast") ask(); // the worker trains while this is shown
-  else if (way === "slow") timer = setTimeout(ask, PAUSE);
+  if (moment && (ended || way === "step")) way = "";
+  if (!awaited && way === "slow") timer = setTimeout(ask, PAUSE);
+  else if (!awaited && way) ask(); // the worker trains while this is shown
   mine = Network.of(network);
   $("progress").hidden = false;
   if ($("mine").checked) use(mine);
@@ -138,7 +138,7 @@ function show({ trouble, network, moment, round, ...done }) {
   showWeights();
   climb(round);
   words = inWords(ended);
-  write($("result"), way ? "" : words); // read aloud only at the end
+  write($("result"), way || awaited ? "" : words); // read aloud only at the end
   if (!way) store();
   showState();
 }

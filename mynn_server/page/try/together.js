@@ -4,7 +4,7 @@ import { Network } from "./network.js";
 import { token } from "./pi.js";
 import { $, write } from "./shared.js";
 import { use } from "./try.js";
-import { _, inFigures } from "./translation.js";
+import { _, inFigures, ngettext } from "./translation.js";
 
 let worker = null;
 let network = null; // shared by the class
@@ -48,7 +48,7 @@ function run(message) {
 
 function show({ trouble, about, network: latest, together, own }) {
   if (trouble) return write($("together-says"), trouble);
-  const { started, rounds, of, members, best, code } = about;
+  const { started, rounds, of, members, left_out: leftOut, best, code } = about;
   $("leading").hidden = !code;
   $("class-code").textContent = code ? `${code.slice(0, 3)} ${code.slice(3)}` : "";
   $("start").hidden = started;
@@ -56,7 +56,12 @@ function show({ trouble, about, network: latest, together, own }) {
     ? _("Read the code out, and start it when all are in.")
     : _("It begins when your teacher starts it.");
   const after = rounds === of ? _("All {of} rounds have ended.", { of }) : _("It learns.");
-  write($("together-says"), started ? after : before);
+  const far = ngettext(
+    "{count} browser was left out of the last round: its weights went far from all others’.",
+    "{count} browsers were left out of the last round: their weights went far from all others’.",
+    leftOut,
+  );
+  write($("together-says"), started ? `${after} ${leftOut ? far : ""}`.trim() : before);
   write($("rounds"), _("{rounds} of {of}", { rounds, of }));
   write($("members"), members);
   write($("class-score"), percent(together));

@@ -73,7 +73,7 @@ function show() {
   if (!network) return;
   const inputs = pixels && scale(pixels);
   const outputs = inputs && damaged.query(inputs);
-  write($("says"), inWords(outputs, drawn));
+  write($("says"), inWords(outputs, pixels, drawn));
   showOutputs(outputs);
   bars.forEach((bar, digit) => bar.setAttribute("aria-pressed", looking?.digit === digit));
   showNodes(inputs && network.signals(inputs).hidden);

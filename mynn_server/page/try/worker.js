@@ -1,5 +1,5 @@
 // Web worker that trains a network, so that the page stays responsive. Each message says how many digits to train on,
-// and is answered with the result. Nothing happens between two messages.
+// and whether to test afterwards. It is answered with the result. Nothing happens between two messages.
 
 import { digits, score } from "./digits.js";
 import { rotation } from "./distort.js";
@@ -20,7 +20,7 @@ function example(training, number) {
 // Return after how many digits to test: often at first. A test takes as long as training on about 500 digits.
 const pause = () => (trained < 100 ? 20 : trained < 1000 ? 100 : trained < 10_000 ? 1000 : 5000);
 
-self.onmessage = async ({ data: { begin, go } }) => {
+self.onmessage = async ({ data: { begin, go, test } }) => {
   try {
     const [training, testing] = await digits();
     if (begin) {
@@ -43,6 +43,7 @@ self.onmessage = async ({ data: { begin, go } }) => {
       if (isShown) moment = { ...digit, outputs, targets, then: network.query(inputs) };
       if (trained % pause() === 0) points.push([trained, score(network, testing)]);
     }
+    if (test && points.at(-1)[0] !== trained) points.push([trained, score(network, testing)]);
     self.postMessage({ network, trained, points, moment, round });
   } catch (error) {
     self.postMessage({ trouble: error.message });

@@ -106,7 +106,7 @@ def assert_is_whole(name: str, claims: Claims, notebook: Any, folder: Path) -> N
         for alt, png in re.findall(r'<img alt="(.*?)" src="data:image/png;base64,(.*?)"', shown.get("text/html", "")):
             picture = matplotlib.image.imread(io.BytesIO(base64.b64decode(png)))
             assert picture.std() > 0.03 and len(alt) > 10, f"{cell} shows an empty picture, or does not say what it is"
-    assert "Well done" in data[-1][1]["text/markdown"]
+    assert sum("Well done" in shown.get("text/markdown", "") for _cell, shown in data) == 1
     assert ("On the wall: Ada, " in text["wall-code"]) == (folder / drawings.NAME).exists()
     saved = tasks.parse((folder / tasks.FILE).read_bytes())
     assert saved and [*saved.lessons] == [name]
@@ -192,6 +192,7 @@ def test_a_lesson_is_short_and_has_three_things_to_do_one_of_them_for_the_wall(p
     tasks = [task for cell in cells[:more] for task in TASK.findall(cell.source)]
     assert len(tasks) >= 3 and tasks.count("wall.show(") == 1
     assert not any(TASK.search(cell.source) for cell in cells[more:]), "what must be done is before More"
+    assert cells[more - 1].source.startswith("finished("), "a lesson ends where More begins"
 
 
 def test_lessons_are_numbered_in_the_order_of_their_links_and_all_have_claims() -> None:

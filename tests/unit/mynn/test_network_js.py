@@ -18,9 +18,11 @@ from mynn.arrays import Bytes
 from mynn.checkpoint import for_browser, from_browser
 from mynn.damage import damage
 from mynn.distort import rotated
+from mynn.doubt import is_digit
 from mynn.images import frame
 from mynn.network import RULES
 from tests.support.browser import import_modules
+from tests.support.doodles import DOODLES, jumble, letter, pictures
 from tests.support.pupil import DIGITS, Strokes
 
 SIDE = 112  # of a drawing, in pixels
@@ -68,7 +70,7 @@ ATTEMPT = """(source) => {
 @pytest.fixture(scope="module")
 def page(chromium: None, browser_page: Page) -> Page:
     """An empty page that has the modules, as `ours`."""
-    import_modules(browser_page, "network.js", "distort.js", "frame.js", "paper.js", "translation.js")
+    import_modules(browser_page, "network.js", "distort.js", "doubt.js", "frame.js", "paper.js", "translation.js")
     browser_page.evaluate(f"() => {{ {OURS} Object.assign(ours, {{networkOf, rowsOf}}) }}")
     return browser_page
 
@@ -248,9 +250,21 @@ def test_a_drawing_in_which_nothing_can_be_seen_is_refused(page: Page, kind: str
         (0.9, 0.4, "This is a 4."),
     ],
 )
-def test_a_doubtful_answer_says_so(page: Page, four: float, seven: float, sentence: str) -> None:
+def test_a_doubtful_answer_says_so(page: Page, mnist: Path, four: float, seven: float, sentence: str) -> None:
     outputs = [0.01] * 4 + [four] + [0.01] * 2 + [seven] + [0.01] * 2
-    assert page.evaluate("(outputs) => ours.inWords(outputs, [1])", outputs) == sentence
+    digit = read_csv(mnist / "mnist_train.csv", 1).pixels[0].tolist()
+    assert page.evaluate("(given) => ours.inWords(...given, [1])", [outputs, digit]) == sentence
+
+
+def test_what_is_no_digit_gets_the_answer_i_do_not_know_as_in_python(page: Page, mnist: Path) -> None:
+    digits = read_csv(mnist / "mnist_train.csv", 100).pixels
+    asked = [*digits, *pictures([letter, *DOODLES, jumble], 200, seed=3)]
+    answers = page.evaluate("(all) => all.map((pixels) => ours.isDigit(pixels))", [pixels.tolist() for pixels in asked])
+    assert answers == [is_digit(pixels) for pixels in asked]
+    house = asked[answers.index(False)].tolist()
+    said = page.evaluate("(pixels) => ours.inWords(Array(10).fill(0.9), pixels, [1])", house)
+    assert said == "I don’t know. This looks like no digit."
+    assert page.evaluate("() => ours.inWords(null, null, [])") == "Draw a digit on the white square."
 
 
 READ = "([text, code]) => ours.numbersIn(text, code)"

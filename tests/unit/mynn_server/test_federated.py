@@ -89,7 +89,7 @@ def test_thirty_browsers_teach_one_network_and_it_is_no_matter_who_is_first(
             answer = browser.send(learnt(weights, shares[browser.number], done), f"round={done}&alone={browser.number}")
             weights = answer.content
             about = json.loads(answer.headers["Class-Network"])
-            expected = {"started": True, "rounds": done + 1, "of": ROUNDS, "members": CLASS}
+            expected = {"started": True, "rounds": done + 1, "of": ROUNDS, "members": CLASS, "left_out": 0}
             assert about.pop("best") <= CLASS and about == expected
         return weights
 
@@ -124,6 +124,24 @@ def test_a_browser_that_falls_silent_holds_up_nobody_for_long(monkeypatch: pytes
         assert session.join("10.0.0.2") in session.members
 
     asyncio.run(rounds())
+
+
+@pytest.mark.parametrize("bad", [b"\xff\xff", b"\0\0", b"\0\x85"], ids=["huge", "hugely negative", "a little too far"])
+def test_one_who_sends_rubbish_is_left_out_and_the_others_go_on(bad: bytes) -> None:
+    start, honest = (8 << 12).to_bytes(2, "little") * NUMBERS, [b"\x64\x80" * NUMBERS, b"\xc8\x80" * NUMBERS]
+
+    async def one_round() -> Session:
+        session = Session(start, two=False)
+        names = [session.join(f"10.0.0.{number}") for number in range(3)]
+        session.started = True
+        session.begin_round()
+        sent = [bad * NUMBERS, *honest]
+        await asyncio.gather(*(session.exchange(name, 0, weights) for name, weights in zip(names, sent, strict=True)))
+        return session
+
+    session = asyncio.run(one_round())
+    assert session.weights == b"\x96\x80" * NUMBERS and session.about()["left_out"] == 1
+    assert len(session.members) == 3
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,16 +1,19 @@
 """A student's language: the class's, until the student chooses another one."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from mynn import translation
 from mynn.translation import VARIABLE
 from mynn_server.language import CHOICE, choose, recall
 from tests.provisioned.notebook_server import Kernel, NotebookServer
-from tests.support.jupyter_server import Server
+from tests.support.browser import open_browser, sign_in
+from tests.support.jupyter_server import PASSWORD, Server
 from tests.unit.mynn_server.conftest import FIRST, notebook
 
 
@@ -48,6 +51,24 @@ def test_a_student_chooses_the_language_of_lessons_and_programs(
     student.delete(f"/api/sessions/{session['id']}")
     for unknown in ("xx", "../de", "", None, 3):
         assert student.ask("POST", "/start/language", json={"language": unknown}).status_code == 400
+
+
+@pytest.mark.parametrize(("code", "cancel"), [("de", "Abbrechen"), ("fr", "Annuler"), ("es", "Cancelar"), ("en", None)])
+def test_jupyters_own_pages_speak_the_students_language(student: NotebookServer, code: str, cancel: str | None) -> None:
+    """But for words that Jupyter's language packs lack."""
+    student.ask("POST", "/start/language", json={"language": code})
+    page = student.ask("GET", "/tree").text
+    asked = json.loads(page.partition('id="jupyter-config-data" type="application/json">')[2].partition("</script>")[0])
+    words = student.get(f"{asked['translationsApiUrl']}/default")["data"]
+    assert (words["jupyterlab"]["Cancel"] == [cancel]) if cancel else not words
+
+
+def test_the_menus_of_all_files_are_german(server: Server, student: NotebookServer, chromium: None) -> None:
+    student.ask("POST", "/start/language", json={"language": "de"})
+    with open_browser(offline=True) as browser:
+        sign_in(browser.pages[0], server.url, PASSWORD)
+        browser.pages[0].goto(f"{server.url}/tree")
+        expect(browser.pages[0].get_by_text("Zuletzt geändert")).to_be_visible()
 
 
 def test_a_choice_is_kept_and_nothing_else_is_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
