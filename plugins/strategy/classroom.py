@@ -65,7 +65,8 @@ class StrategyModule(Base):  # type: ignore[misc]
         self, iterator: Any, one_pass: bool = False, max_passes: int | None = None
     ) -> list[Any]:
         """Process results one by one, so that no task that lacks sudo's password is missed, and no Pi that is lost."""
-        self._process_rpc_queue()
+        if hasattr(self, "_process_rpc_queue"):  # ansible-core 2.19, the last one for Python 3.11, has none
+            self._process_rpc_queue()
         processed: list[Any] = []
         most = 1 if one_pass else max_passes
         while self._results and (most is None or len(processed) < most):
