@@ -49,6 +49,7 @@ MEANINGS = (
     on(r"SyntaxError: .*cannot assign", "Left of = there must be a name. To compare two things, write ==."),
     on(r"SyntaxError: .*forgot a comma", "A comma or a sign such as * is missing between two things."),
     on(r"SyntaxError: invalid char.* '(.)'", "Python does not know the sign {}."),
+    on(r"SyntaxError: invalid decimal literal\n.*?\d([^\x00-\x7f])", "Python does not know the sign {}."),  # 3.11
     on(r"SyntaxError: invalid non-print", "The line has an invisible sign: delete its spaces, and type them again."),
     on(r"SyntaxError: .*syntax\n.*=\s*(?:#.*)?$", "Nothing stands behind the =: write your answer there."),
     on(r"SyntaxError: .*syntax\n.*= *[^\W\d]+( [^\W\d]+)+ *(#|$)", "Words stand in quotation marks, numbers do not."),

@@ -77,7 +77,7 @@ class CurveField(_Field):
         points = zip(self.places, self.heights, strict=False)
         drawn = " ".join(f"{220 * x:.1f},{120 - 120 * y:.1f}" for x, y in points if y is not None)
         if not drawn:
-            return escape(f"{self.question} ({_('nothing drawn')})")
+            return escape(f"{self.question} (" + _("nothing drawn") + ")")
         labels = [(-6, 8, "end", self.y_labels[-1]), (-6, 120, "end", self.y_labels[0])]
         labels += [(0, 138, "middle", self.x_labels[0]), (220, 138, "middle", self.x_labels[-1])]
         texts = "".join(f'<text x="{x}" y="{y}" text-anchor="{at}">{escape(one)}</text>' for x, y, at, one in labels)

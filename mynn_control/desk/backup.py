@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import shutil
 import sqlite3
@@ -130,7 +131,7 @@ def check(file: IO[bytes], into: Path | None = None) -> None:
                 if member.offset_data + member.size > LARGEST or number >= MOST or tar.pax_headers:
                     raise BackupError(_("This backup is too large."))
                 if into or member.name == DATABASE:
-                    tar.extract(member, into or own, filter="data")
+                    _extract(tar, member, Path(into or own))
                 if member.name == DATABASE:
                     _check_memory(Path(into or own, DATABASE))
                 tar.members.clear()  # type: ignore[attr-defined] # or tarfile keeps every header in memory
@@ -138,6 +139,17 @@ def check(file: IO[bytes], into: Path | None = None) -> None:
         raise BackupError(_("This file is damaged, or is not a backup of a desk.")) from error
     if needed:
         raise BackupError(_("This is not a backup of a desk: it lacks the list of Pis, or the desk’s memory."))
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> None:
+    """Extract a file or a folder, without its owner and unusual rights."""
+    if hasattr(tarfile, "data_filter"):
+        tar.extract(member, into, filter="data")
+        return
+    # Debian 12's Python has no filters yet. Only files and folders come here.
+    member.mode = member.mode & 0o755 | (0o700 if member.isdir() else 0o600)
+    member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+    tar.extract(member, into)
 
 
 def _check_memory(path: Path) -> None:
@@ -168,7 +180,7 @@ def restore(files: BackupFiles) -> str:
                 check(file, into=Path(folder))
         except (BackupError, OSError) as error:
             files.uploaded.unlink()
-            return f"{_('The backup was not restored, and nothing was changed.')} {error}"
+            return _("The backup was not restored, and nothing was changed.") + f" {error}"
         _swap(files, Path(folder), files.dist / f"before-{now}")
     files.uploaded.rename(files.dist / f"restored-{now}")
     return ""

@@ -99,7 +99,7 @@ class Inventory:
         try:
             change(self.path, what)
         except (RefusedError, AnsibleError, OSError, ValueError, subprocess.SubprocessError) as error:
-            return safe(f"{_('Nothing was changed.')} {error}")
+            return safe(_("Nothing was changed.") + f" {error}")
         return ""
 
 

@@ -207,7 +207,7 @@ class Run:
         if self.stopped:
             self.how = self.stopped
         elif code and not self.lost:
-            self.how = f"{_('It was cut off.')} {printable(last)}"
+            self.how = _("It was cut off.") + f" {printable(last)}"
         else:
             self.how = _("Not finished on all Pis.") if self.lost else _("Finished.")
         self.doing, self.at = "", {}

@@ -111,7 +111,7 @@ class Settings:
                     values[name] = value_of(self.known[name], answer)
             write(self.path, values)
         except (RefusedError, OSError) as error:
-            return safe(f"{_('Nothing was saved.')} {error}")
+            return safe(_("Nothing was saved.") + f" {error}")
         self.saved = True
         return ""
 

@@ -1,6 +1,7 @@
 """Where the programs under test are, and how to run them."""
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,6 +11,9 @@ from mynn.files import locked
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSIBLE_PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
+
+# Some tests use programs as Debian 13 has them, which images and most Pis have.
+DEBIAN_12 = platform.freedesktop_os_release().get("VERSION_ID") == "12"
 
 SUDO = """\
 #!/bin/sh

@@ -27,6 +27,8 @@ def test_a_private_part_is_as_it_is_used(module: str, name: str, parameters: str
     if "/" in module:
         assert name in pages_of_jupyter(), said
         return
+    if last == "_process_rpc_queue" and sys.version_info < (3, 12):
+        pytest.skip("ansible-core 2.19, the last one for Python 3.11, has none: run it with a later Python")
     part = importlib.import_module(module)
     for one in outer:
         part = getattr(part, one)

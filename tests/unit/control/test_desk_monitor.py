@@ -26,6 +26,7 @@ from mynn_server.status_stream import VERSION
 from tests.support.desk import running
 from tests.support.playbook_run import descendants
 from tests.support.ports import free_port
+from tests.support.programs import DEBIAN_12
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 SUDO = """\
@@ -112,6 +113,7 @@ def ssh_server(folder: Path, port: int) -> Iterator[int]:
                 os.kill(process, signal.SIGKILL)
 
 
+@pytest.mark.skipif(DEBIAN_12, reason="dropbear of Debian 12 takes keys from the home only: run it on Debian 13")
 def test_a_pi_is_followed_over_ssh_and_asked_again_after_it_died(tmp_path: Path) -> None:
     """First it falls silent, then it takes no connections, and then it comes back."""
     key, port = tmp_path / "key", free_port()

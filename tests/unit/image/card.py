@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ansible_collections.mynn.pi.plugins.module_utils import preseed
-from tests.support.programs import ROOT
+from tests.support.programs import DEBIAN_12, ROOT
 from tests.unit.image.test_preseed import TEMPLATE, authority
 
 TREE = ROOT / "roles/image/files/first_boot"
@@ -58,6 +60,8 @@ class Card:
 
     def boot(self, settings: str | bytes | None = None) -> None:
         """Run the first boot, with new settings if given."""
+        if DEBIAN_12:
+            pytest.skip("chpasswd of Debian 12 has no --prefix: run it on Debian 13, as images are")
         if settings is not None:
             self.write(SETTINGS, settings)
         first_boot.main([str(self.root)])
