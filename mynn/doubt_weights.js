@@ -1,8 +1,8 @@
 // The weights of doubt.js and doubt.py, a byte each, as base64: written by tests/benchmarks/doubt.py.
 
-export const LEAST = 0.168; // output from which a picture is a digit
-export const STEP = 0.04588; // between two weights
-export const WEIGHTS = `
+export const LEAST_OF_DIGIT = 0.168; // output from which a picture is a digit
+export const DOUBT_STEP = 0.04588; // between two weights
+export const DOUBT_WEIGHTS = `
 AAABAP8AAgL+/f8A+//9/v//AAD8Af8CAgD+/v8A/v79Av39AQICAv4DAwEA/P7/AAD++f0B/gEBAfv59/oBAP/9AQQD+wABAPkC/Pj7+wL+/gH+/QEA
 //7/+fj5/v39AP79/P8A//r69gH/9vz+AAAA//wC/fv+/v//+P/+/QEA+/f//v/+AgD++wIBAAL//fz3+vv/+vz+/wD9Af/7+P75+v0B/f/9BAIDAAIA
 Af/9Avr///4BAP8B/wMBAPz9AgD/BP3+/gD+Af4CAP4A/f8CAAX9AAcJCv75/vr4/gH+AgcHDgkPAwcG/vn4/fn+Df0F+P8HBgz29AH+Avz69xEDA/77

@@ -1,7 +1,7 @@
 // Drawing surface that the pads in lessons share with the page /try/: an SVG sheet for pen, finger, mouse or keys, the
 // drawing as a raster image, the network's view of it, and the answer in words and in bars.
 
-import { isDigit } from "./doubt.js";
+import { looksLikeDigit } from "./doubt.js";
 import { frame } from "./frame.js";
 import { add, addButton, addSvg, onStrokes } from "./live.js";
 import { SIDE, strongest } from "./network.js";
@@ -57,7 +57,7 @@ export function seen(strokes, speck) {
 // The answer in words; without pixels, the reason.
 export function inWords(outputs, pixels, strokes) {
   if (!pixels) return strokes.length ? UNSEEN : EMPTY;
-  if (!isDigit(pixels)) return STRANGE;
+  if (!looksLikeDigit(pixels)) return STRANGE;
   const first = strongest(outputs);
   const second = strongest(outputs.map((output, digit) => (digit === first ? -1 : output)));
   if (outputs[first] < 0.5) return withArticle(_("I am not sure. Is it a {first}, or a {second}?", { first, second }));

@@ -89,9 +89,9 @@ def written(network: NeuralNetwork, least: float, step: float) -> str:
     lines = "\n".join(textwrap.wrap(b64encode(numbers.tobytes()).decode(), 116))
     return (
         "// The weights of doubt.js and doubt.py, a byte each, as base64: written by tests/benchmarks/doubt.py.\n\n"
-        f"export const LEAST = {least:.3f}; // output from which a picture is a digit\n"
-        f"export const STEP = {step:.5f}; // between two weights\n"
-        f"export const WEIGHTS = `\n{lines}\n`;\n"
+        f"export const LEAST_OF_DIGIT = {least:.3f}; // output from which a picture is a digit\n"
+        f"export const DOUBT_STEP = {step:.5f}; // between two weights\n"
+        f"export const DOUBT_WEIGHTS = `\n{lines}\n`;\n"
     )
 
 

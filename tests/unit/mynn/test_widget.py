@@ -14,7 +14,10 @@ from playwright.sync_api import Locator, Page, expect
 from mynn import NeuralNetwork
 from mynn.drawings import my_digits
 from mynn.images import frame
-from mynn.widget import FIRST, Pad
+from mynn.lesson.fields import CurveField, NumberField
+from mynn.live import Live
+from mynn.widget import FIRST, Pad, Plane
+from mynn.widget.photos import Photos
 from tests.support.browser import DESKTOP, box_of, open_browser, run_until, sign_in, touch
 from tests.support.jupyter_server import PASSWORD, Server
 from tests.support.look import looked_at
@@ -40,6 +43,13 @@ pad.network.who[:] = np.log([[3 / 7], [1 / 4], *[[1 / 9]] * 8]) / pad.network.wh
 pad.network.wih[:] = 100
 print("trained further")
 """
+
+
+@pytest.mark.parametrize("widget", [CurveField, NumberField, Pad, Photos, Plane])
+def test_no_two_scripts_of_a_widget_declare_the_same_name(widget: type[Live]) -> None:
+    """They become one script, which a browser would refuse."""
+    names = re.findall(r"^(?:export )?(?:const|let|(?:async )?function|class) +(\w+)", widget._script, re.M)
+    assert sorted(names) == sorted(set(names))
 
 
 def sent(strokes: Strokes) -> bytes:
