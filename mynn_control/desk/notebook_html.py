@@ -3,7 +3,7 @@
 It runs in a process of its own (renderer.py), which reads requests as lines of JSON, a language and the arguments of
 `html`, and prints HTML as lines of JSON, null if a notebook is damaged. A frame without rights shows it (app.py).
 
-nh3 takes out whatever is not listed, from each text and each output alone, so that nothing leaves its cell. The lists
+nh3 takes out all that is not listed, from each text and each output alone, so that nothing leaves its cell. The lists
 have what Markdown, our lessons and tables of pandas are made of. Pictures are data: nothing is fetched.
 """
 
@@ -170,7 +170,7 @@ def formula(tex: str, how: dict[str, Any]) -> str:
     tex = FUNCTION.sub(r"\\,\1\\,", tex)
     try:
         return convert(tex, display="block" if how["display_mode"] else "inline")
-    except Exception:  # whatever a pupil writes between two dollars
+    except Exception:  # a pupil may write anything between two dollars
         return f"<code>{escape(tex)}</code>"
 
 
@@ -260,7 +260,7 @@ def main() -> None:
         try:
             os.environ[VARIABLE], *given = json.loads(line)
             page: str | None = html(*given)
-        except Exception:  # whatever is in a damaged notebook
+        except Exception:  # a damaged notebook may hold anything
             page = None
         print(json.dumps(page), flush=True)
 
