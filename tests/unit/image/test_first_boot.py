@@ -236,6 +236,7 @@ def test_settings_are_applied_later_and_once_and_what_is_not_given_stays(card: C
     assert list((card.root / CONF).parent.iterdir()) == [card.root / CONF], "the school's certificate goes"
 
 
+@pytest.mark.root
 def test_what_is_wrong_is_left_out_by_name_in_this_pi_txt(card: Card, capfd: pytest.CaptureFixture[str]) -> None:
     card.boot(ALL.replace('"Pi07"', '"pi07-"').replace("Europe/Berlin", "Berlin"))
     first, *wrong, last = card.error.removesuffix("\r\n").split("\r\n")
