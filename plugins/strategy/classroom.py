@@ -46,6 +46,20 @@ LOST = re.compile(
 )
 
 
+class Outcome:
+    """What a task led to in ansible-core 2.19, the last one for Python 3.11. Later ones have such an object."""
+
+    failed, unreachable, msg = False, False, ""
+
+    def __init__(self, result: Any) -> None:
+        self.__dict__ = result._return_data
+
+
+def outcome(result: Any) -> Any:
+    """Return what a task led to, to read and to change."""
+    return result.utr if hasattr(result, "utr") else Outcome(result)
+
+
 class StrategyModule(Base):  # type: ignore[misc]
     """Linear strategy that asks for a password if sudo wants one."""
 
@@ -59,20 +73,22 @@ class StrategyModule(Base):  # type: ignore[misc]
         control = self._inventory.get_host("localhost")
         if Base is not Linear and control.implicit:
             control.set_variable("ansible_python_interpreter", shlex.quote(sys.executable))
+            # ansible-core 2.19 has a string of its own here, which mitogen cannot send.
+            self._loader.set_basedir("".join(self._loader.get_basedir()))
         return super().run(*arguments, **options)
 
     def _process_pending_results(
         self, iterator: Any, one_pass: bool = False, max_passes: int | None = None
     ) -> list[Any]:
         """Process results one by one, so that no task that lacks sudo's password is missed, and no Pi that is lost."""
-        if hasattr(self, "_process_rpc_queue"):  # ansible-core 2.19, the last one for Python 3.11, has none
+        if hasattr(self, "_process_rpc_queue"):  # ansible-core 2.19 has none
             self._process_rpc_queue()
         processed: list[Any] = []
         most = 1 if one_pass else max_passes
         while self._results and (most is None or len(processed) < most):
             result = self._results[0]
-            if result.utr.failed and LOST.search(str(result.utr.msg)):
-                result.utr.failed, result.utr.unreachable = False, True
+            if (led_to := outcome(result)).failed and LOST.search(str(led_to.msg)):
+                led_to.failed, led_to.unreachable = False, True
             if not self._try_a_password(result):
                 processed += super()._process_pending_results(iterator, one_pass=True)
         return processed
@@ -80,7 +96,7 @@ class StrategyModule(Base):  # type: ignore[misc]
     def _try_a_password(self, result: Any) -> bool:
         """Queue a task that sudo refused again, with a password. Returns whether it was queued."""
         host, task = result.host, result.task
-        message = str(result.utr.msg or "").strip()
+        message = str(outcome(result).msg or "").strip()
         known = self.tried[host.name] > 0  # the refused password was typed here, not given by a setting
         refused = MISSING.search(message) or (known and INCORRECT.search(message))
         if not refused or task.delegate_to or not self._next_password(result):
