@@ -70,6 +70,13 @@ class Forked:
     kill = partialmethod(send_signal, signal.SIGKILL)
 
 
+def is_of_another_session(process: int) -> bool:
+    """Return whether a process, which may have ended, has another session than this one."""
+    with suppress(ProcessLookupError):
+        return os.getsid(process) != os.getsid(0)
+    return False
+
+
 class Parent:
     """Manager of the process that kernels are forked from."""
 
@@ -200,12 +207,14 @@ class Parent:
     def _left_behind(self) -> list[int]:
         """Return this server's children that it did not start.
 
-        A kernel adopts all that it starts (kernel.py), and this server adopts that when the kernel ends.
+        A kernel adopts all that it starts (kernel.py), and this server adopts that when the kernel ends. What the
+        server starts for itself is in its session.
         """
         known = {kernel.process.pid for kernel in self.kernels if kernel.process}
         if self._process:
             known.add(self._process.pid)
-        return [child for child, parent in parents().items() if parent == os.getpid() and child not in known]
+        found = [child for child, parent in parents().items() if parent == os.getpid() and child not in known]
+        return [child for child in found if is_of_another_session(child)]
 
 
 parent = Parent()
